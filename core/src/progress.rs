@@ -1,0 +1,154 @@
+//! What an operation tells about itself while it runs, and how it is told to stop.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+pub use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+
+/// What an operation is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// Opening connections, reading the catalog, taking the snapshot.
+    Preparing,
+    /// Reading the database and writing volumes.
+    Dumping,
+    /// Comparing what the store holds with what was sent, writing the manifest.
+    Committing,
+    /// Reading and checking stored bytes.
+    Verifying,
+    /// Loading data into the target.
+    Loading,
+    /// Building indexes and constraints, checking, making the result visible.
+    Finishing,
+    /// Counting and hashing restored rows.
+    Comparing,
+}
+
+/// One report of progress. Bytes are raw (uncompressed) bytes of the dump.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Progress {
+    /// What is being done now.
+    pub phase: Phase,
+    /// Bytes done in this phase.
+    pub bytes_done: u64,
+    /// Bytes expected in this phase; an estimate while dumping, absent where unknown.
+    pub bytes_total: Option<u64>,
+    /// Bytes per second since the phase began.
+    pub bytes_per_second: u64,
+}
+
+type Callback = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// How often a callback is called at most, apart from the first and the last of each phase.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// One run of an operation: carries its cancellation and its progress. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Run {
+    cancel: CancellationToken,
+    callback: Option<Callback>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    done: AtomicU64,
+    phase: Mutex<Option<PhaseState>>,
+}
+
+#[derive(Clone, Copy)]
+struct PhaseState {
+    phase: Phase,
+    total: Option<u64>,
+    began: Instant,
+    told: Instant,
+}
+
+impl Run {
+    pub(crate) fn new(cancel: CancellationToken, callback: Option<Callback>) -> Self {
+        Self { cancel, callback, state: Arc::default() }
+    }
+
+    /// Begins a phase and reports it.
+    pub fn begin(&self, phase: Phase, bytes_total: Option<u64>) {
+        tracing::debug!(?phase, bytes_total, "phase");
+        let now = Instant::now();
+        let state = PhaseState { phase, total: bytes_total, began: now, told: now };
+        self.state.done.store(0, Ordering::Relaxed);
+        *self.lock() = Some(state);
+        self.tell(state, now);
+    }
+
+    /// Adds to the bytes done in this phase.
+    pub fn advance(&self, bytes: u64) {
+        self.state.done.fetch_add(bytes, Ordering::Relaxed);
+        if self.callback.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let mut guard = self.lock();
+        let Some(state) = guard.as_mut().filter(|s| now - s.told >= EVERY) else { return };
+        state.told = now;
+        let state = *state;
+        drop(guard);
+        self.tell(state, now);
+    }
+
+    /// Reports the end of the current phase.
+    pub fn end(&self) {
+        let state = *self.lock();
+        if let Some(state) = state {
+            self.tell(state, Instant::now());
+        }
+    }
+
+    /// Fails with `cancelled` once the caller has cancelled.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+    }
+
+    /// Runs a future until it ends or the caller cancels.
+    ///
+    /// # Errors
+    /// The future's own, or `Cancelled`.
+    pub async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.cancel.run_until_cancelled(work).await {
+            Some(result) => result,
+            None => Err(Error::cancelled()),
+        }
+    }
+
+    fn tell(&self, state: PhaseState, now: Instant) {
+        let Some(callback) = &self.callback else { return };
+        let bytes_done = self.state.done.load(Ordering::Relaxed);
+        let millis = u64::try_from((now - state.began).as_millis()).unwrap_or(u64::MAX).max(1);
+        callback(Progress {
+            phase: state.phase,
+            bytes_done,
+            bytes_total: state.total,
+            bytes_per_second: bytes_done.saturating_mul(1000) / millis,
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<PhaseState>> {
+        // A poisoned lock only means that a callback panicked elsewhere; the state is still whole.
+        self.state.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("cancelled", &self.cancel.is_cancelled()).finish_non_exhaustive()
+    }
+}

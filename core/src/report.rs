@@ -1,0 +1,263 @@
+//! What the verbs answer: plain data that serializes the same way in every language.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{BackupId, DatabaseName, EngineKind};
+
+/// The single moment that a backup shows, in the database's own terms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsistencyPoint {
+    /// When the snapshot was taken, by the database's clock where it has one.
+    pub at: Timestamp,
+    /// What `position` is: `lsn` (PostgreSQL) or `data_version` (SQLite).
+    pub kind: String,
+    /// The position, as the database writes it.
+    pub position: String,
+}
+
+/// The content of one table: how many rows, and a hash that does not depend on their order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSummary {
+    /// The table, quoted as the engine quotes it when it has to be, with its schema where there is one: `public.orders`.
+    pub name: String,
+    /// The columns that were hashed, in this order.
+    pub columns: Vec<String>,
+    /// Number of rows.
+    pub rows: u64,
+    /// Sum over all rows of XXH3-128 of the row's text, modulo 2^128, as 32 hex digits.
+    pub hash: String,
+}
+
+/// Something a caller should know about a backup or a restore that did not stop it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// A stable name of the kind of warning, for example `unsupported_object`.
+    pub code: String,
+    /// What it is about, and what follows from it.
+    pub message: String,
+}
+
+impl Warning {
+    /// A warning of this code.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// What a database answered when it was asked who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The engine.
+    pub engine: EngineKind,
+    /// The server's version, for example `15.18`.
+    pub version: String,
+    /// Size of the database on disk, in bytes, where the engine tells.
+    pub size_bytes: Option<u64>,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// The new backup.
+    pub id: BackupId,
+    /// Its database's name in the store.
+    pub database: DatabaseName,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When the manifest was about to be written.
+    pub finished_at: Timestamp,
+    /// Milliseconds from start to commit.
+    pub duration_ms: u64,
+    /// Raw bytes of the dump.
+    pub source_bytes: u64,
+    /// Bytes of the volumes in the store.
+    pub stored_bytes: u64,
+    /// Tables and rows found.
+    pub tables: u64,
+    /// Rows in all tables.
+    pub rows: u64,
+    /// What the caller should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// One backup, as its manifest's header and its proofs tell without a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BackupSummary {
+    /// The backup.
+    pub id: BackupId,
+    /// Its database's name in the store.
+    pub database: DatabaseName,
+    /// The engine it is of.
+    pub engine: EngineKind,
+    /// The server's version.
+    pub server_version: String,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Raw bytes of the dump.
+    pub source_bytes: u64,
+    /// Bytes of its volumes in the store.
+    pub stored_bytes: u64,
+    /// Tables in it.
+    pub tables: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Labels given by the caller.
+    pub tags: Vec<String>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// Number of warnings in the manifest.
+    pub warnings: u64,
+    /// The newest successful verification, if any.
+    pub verified_at: Option<Timestamp>,
+    /// The newest successful drill, if any: the backup is proven.
+    pub drilled_at: Option<Timestamp>,
+    /// Whether the newest proof of all failed.
+    pub failing: bool,
+}
+
+/// One backup in full, as `show` gives it; what is sealed is opened with the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BackupDetails {
+    /// What the header tells.
+    #[serde(flatten)]
+    pub summary: BackupSummary,
+    /// The consistency point of the dump.
+    pub point: ConsistencyPoint,
+    /// Each file of the dump.
+    pub files: Vec<FileDetails>,
+    /// Each table's count and hash.
+    pub table_summaries: Vec<TableSummary>,
+    /// What the caller should know.
+    pub warning_list: Vec<Warning>,
+    /// Each proof there is, oldest first.
+    pub proofs: Vec<ProofSummary>,
+}
+
+/// One file of a dump.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDetails {
+    /// Its name in the dump directory, without the codec's suffix.
+    pub name: String,
+    /// Raw bytes.
+    pub bytes: u64,
+    /// Bytes as stored.
+    pub stored_bytes: u64,
+}
+
+/// What was proven of a backup, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofSummary {
+    /// `verify` or `drill`.
+    pub kind: ProofKind,
+    /// When the check ended.
+    pub at: Timestamp,
+    /// Whether everything was as it should be.
+    pub ok: bool,
+    /// Milliseconds the check took; for a drill, the measured recovery time.
+    pub duration_ms: u64,
+    /// What was found wrong, empty when `ok`.
+    pub problems: Vec<String>,
+}
+
+/// The two ways to prove a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofKind {
+    /// Every byte was read, authenticated and decompressed.
+    Verify,
+    /// The backup was restored and compared.
+    Drill,
+}
+
+impl ProofKind {
+    /// The kind's name, as in object names.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Drill => "drill",
+        }
+    }
+}
+
+/// A verification that found everything as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// The backup.
+    pub id: BackupId,
+    /// Stored bytes read.
+    pub stored_bytes: u64,
+    /// Raw bytes decompressed and hashed.
+    pub raw_bytes: u64,
+    /// Parts checked.
+    pub parts: u64,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
+}
+
+/// A drill that restored the backup and found the same content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DrillReport {
+    /// The backup.
+    pub id: BackupId,
+    /// Tables compared.
+    pub tables: u64,
+    /// Rows compared.
+    pub rows: u64,
+    /// Smoke queries that ran.
+    pub queries: u64,
+    /// Milliseconds of the restore alone: the measured recovery time.
+    pub restore_ms: u64,
+    /// Milliseconds in all.
+    pub duration_ms: u64,
+    /// What the restore had to say.
+    pub warnings: Vec<Warning>,
+}
+
+/// A restore that ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RestoreReport {
+    /// The backup.
+    pub id: BackupId,
+    /// Where it was restored, with credentials left out.
+    pub target: String,
+    /// Raw bytes loaded.
+    pub bytes: u64,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
+    /// What could not be restored exactly.
+    pub warnings: Vec<Warning>,
+}
+
+/// An export: the dump as a directory that stock tools load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// The backup.
+    pub id: BackupId,
+    /// The folder that was written.
+    pub folder: String,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes in it.
+    pub bytes: u64,
+}
+
+/// A key rotation that ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RotateKeyReport {
+    /// The slot written.
+    pub added: String,
+    /// The slot removed.
+    pub removed: Option<String>,
+}
