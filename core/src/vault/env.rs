@@ -47,8 +47,7 @@ impl VaultBuilder {
         if self.keys.recipients.is_empty()
             && let Some(list) = var("BACKUP_RECIPIENTS")?
         {
-            self.keys.recipients =
-                list.split([',', '\n']).map(str::trim).filter(|r| !r.is_empty()).map(str::to_owned).collect();
+            self.keys.recipients = Recipients::parse(&list)?;
         }
         Ok(())
     }
