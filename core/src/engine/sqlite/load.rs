@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use libsqlite3_sys as ffi;
-use rustix::fs::{FallocateFlags, fallocate, fchown};
+use rustix::fs::{Access, FallocateFlags, Gid, Uid, access, fallocate, fchown};
 use tokio::task::spawn_blocking;
 
 use super::blocking::{Stop, blocking, joined};
 use super::check::{self, Depth};
 use super::failure::{busy, disk_full};
-use super::ffi::{Access, Connection};
+use super::ffi::{self as sqlite, Connection};
 use super::temp::{TempFile, folder_of, need_space, remove_side_files, sync_folder};
 use crate::engine::{ByteStream, PartPlace, RestoreOptions, StoredFile, Target};
 use crate::error::{Code, Error, Result};
@@ -47,6 +47,7 @@ pub(super) async fn target(path: &Path, options: &RestoreOptions) -> Result<Sqli
             return Err(Error::new(Code::LocalFile, format!("{} is not a folder", folder.display()))
                 .next("choose another path for the restored database"));
         }
+        access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Error::local(folder, e.into()))?;
         may_replace(&path, overwrite, stop)?;
         Ok(SqliteTarget { path, overwrite, loading: None, loaded: AtomicU64::new(0) })
     })
@@ -90,7 +91,9 @@ fn may_replace(path: &Path, overwrite: bool, stop: &Stop) -> Result<Option<Metad
 /// into the file it belongs to, so nothing is lost if the restore ends before the file is replaced.
 fn unused(path: &Path, stop: &Stop) -> Result<()> {
     let lock = || {
-        let connection = Connection::open(path, Access::ReadWrite, stop)?;
+        let connection = Connection::open(path, sqlite::Access::ReadWrite, stop)?;
+        // Long enough for a transaction that is about to end.
+        connection.execute("PRAGMA busy_timeout = 250")?;
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")?;
         connection.execute("BEGIN EXCLUSIVE")?;
         connection.execute("ROLLBACK")
@@ -180,13 +183,21 @@ fn reserve(path: &Path, bytes: u64) -> Result<TempFile> {
 
 /// Checks the loaded file before anybody can see it.
 fn examine(temp: &TempFile, path: &Path, stop: &Stop) -> Result<Vec<Warning>> {
-    let connection = Connection::open(temp.path(), Access::Immutable, stop)?;
-    let findings = check::check(&connection, Depth::Full)?;
-    let mut warnings = findings
-        .into_warnings(path)
-        .map_err(|e| e.next("the target was left as it was; restore another backup, or export this one and salvage its rows"))?;
-    warnings.append(&mut check::orphans(&connection)?);
-    Ok(warnings)
+    let look = || {
+        let connection = Connection::open(temp.path(), sqlite::Access::Immutable, stop)?;
+        let mut warnings = check::check(&connection, Depth::Full)?.into_warnings(temp.path())?;
+        warnings.append(&mut check::orphans(&connection)?);
+        Ok(warnings)
+    };
+    look().map_err(|e: Error| match e.code() {
+        Code::Damaged | Code::UnsupportedDatabase => {
+            let copy = format!("the restored copy of {}", path.display());
+            Error::new(Code::Damaged, e.message().replace(&temp.path().display().to_string(), &copy))
+                .next("the target was left as it was; restore another backup, or export this one and salvage its rows")
+                .because(e)
+        }
+        _ => e,
+    })
 }
 
 /// Puts the file in its place. Everything that can fail comes before the rename.
@@ -195,7 +206,7 @@ fn appear(temp: TempFile, path: &Path, overwrite: bool, mut warnings: Vec<Warnin
     if let Some(old) = may_replace(path, overwrite, stop)? {
         let file = temp.file();
         // The owner first: a change of owner clears bits of the mode.
-        if fchown(file, Some(rustix::fs::Uid::from_raw(old.uid())), Some(rustix::fs::Gid::from_raw(old.gid()))).is_err() {
+        if fchown(file, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid()))).is_err() {
             let message = format!("{} now belongs to the user who restored it; its owner could not be kept", path.display());
             warnings.push(Warning::new("owner_not_kept", message));
         }

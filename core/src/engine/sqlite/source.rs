@@ -80,7 +80,21 @@ impl Source {
         let mut header = [0; 100];
         let whole = connection.read_header(&mut header)?;
         let changes = u32::from_be_bytes([header[24], header[25], header[26], header[27]]);
-        Ok(Self { connection, access, changes, wal: whole && header[18] == 2, unlocked })
+        let source = Self { connection, access, changes, wal: whole && header[18] == 2, unlocked };
+        source.refuse_half_a_page(path)?;
+        Ok(source)
+    }
+
+    /// SQLite reads a page of which the end is missing as if zeros were there. Only a file that was cut off ends within
+    /// a page, unless its log still holds what is missing.
+    fn refuse_half_a_page(&self, path: &Path) -> Result<(), Failure> {
+        let page = u64::try_from(self.connection.integer("PRAGMA page_size")?).unwrap_or(0);
+        let bytes = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        if page > 0 && !bytes(path).is_multiple_of(page) && bytes(&beside(path, "-wal")) == 0 {
+            let message = "the file was cut off within a page".to_owned();
+            return Err(Failure { code: ffi::SQLITE_CORRUPT, message, path: path.to_owned() });
+        }
+        Ok(())
     }
 
     /// Another connection to the same file, for use beside this one.
