@@ -84,7 +84,8 @@ impl Copy {
         let mut warnings = Vec::new();
         if !wal && held.as_secs() >= 1 {
             let millis = held.as_millis();
-            let message = format!("writers had to wait for {millis} ms while the database was copied; WAL mode spares them that");
+            let message =
+                format!("writers had to wait for {millis} ms while the database was copied; WAL mode spares them that");
             warnings.push(Warning::new("writers_waited", message));
         }
         Ok(Self { file, bytes, page, connections, tables, point, warnings })

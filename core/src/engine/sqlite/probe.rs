@@ -21,8 +21,7 @@ pub(super) fn probe(path: &Path, stop: &Stop) -> Result<Probe> {
 pub(super) fn summarize(path: &Path, names: &[String], jobs: usize, stop: &Stop) -> Result<Vec<TableSummary>> {
     // Held until the workers are done: the last connection to go takes SQLite's side files away.
     let source = Source::open(path, stop)?;
-    let tables: Vec<_> =
-        tables(&source.connection)?.into_iter().filter(|table| names.contains(&table.name)).collect();
+    let tables: Vec<_> = tables(&source.connection)?.into_iter().filter(|table| names.contains(&table.name)).collect();
     let jobs = jobs.clamp(1, tables.len().max(1));
     let others = (1..jobs).map(|_| source.another(stop)).collect::<Result<Vec<_>>>()?;
     let queue = Queue::new(tables);

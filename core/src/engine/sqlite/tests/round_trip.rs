@@ -125,7 +125,17 @@ fn every_kind_of_table_is_summarized() {
         let (dump, warnings) = round_trip(&place, &source).await;
         assert!(warnings.is_empty(), "{warnings:?}");
         let names: Vec<&str> = dump.summary.tables.iter().map(|t| t.name.as_str()).collect();
-        for name in [r#""odd ""name"", quoted""#, r#""order""#, r#""Ünï""#, "keyed", "strict", "words_content", "boxes_node", "sqlite_sequence", "sqlite_stat1"] {
+        for name in [
+            r#""odd ""name"", quoted""#,
+            r#""order""#,
+            r#""Ünï""#,
+            "keyed",
+            "strict",
+            "words_content",
+            "boxes_node",
+            "sqlite_sequence",
+            "sqlite_stat1",
+        ] {
             assert!(names.contains(&name), "{name} in {names:?}");
         }
         assert!(!names.iter().any(|n| ["words", "boxes", "not_in_the_file"].contains(n)));
@@ -143,8 +153,28 @@ fn values_of_different_types_have_different_hashes() {
         let place = Place::new();
         let mut seen = std::collections::HashSet::new();
         let rows = [
-            "NULL", "0", "1", "-1", "1.0", "0.0", "-0.0", "9e999", "''", "x''", "'1'", "x'31'", "'1.0'", "'a', 'b'", "'ab', ''",
-            "'', 'ab'", "NULL, 'ab'", "9223372036854775807", "-9223372036854775808", "char(0)", "char(0, 0)", "x'00'",
+            "NULL",
+            "0",
+            "1",
+            "-1",
+            "1.0",
+            "0.0",
+            "-0.0",
+            "9e999",
+            "''",
+            "x''",
+            "'1'",
+            "x'31'",
+            "'1.0'",
+            "'a', 'b'",
+            "'ab', ''",
+            "'', 'ab'",
+            "NULL, 'ab'",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "char(0)",
+            "char(0, 0)",
+            "x'00'",
         ];
         for (i, row) in rows.iter().enumerate() {
             let columns = if row.contains("', '") || row.starts_with("NULL,") { "(a, b)" } else { "(a)" };
@@ -224,7 +254,15 @@ fn smoke_queries_read_and_nothing_else() {
         ] {
             assert_eq!(database.smoke(query).await.unwrap(), good, "{query}");
         }
-        for query in ["DELETE FROM orders", "SELECT 1; SELECT 2", "", "SELECT nonsense", "SELECT * FROM nowhere", "PRAGMA user_version = 3", "ATTACH 'other.db' AS other"] {
+        for query in [
+            "DELETE FROM orders",
+            "SELECT 1; SELECT 2",
+            "",
+            "SELECT nonsense",
+            "SELECT * FROM nowhere",
+            "PRAGMA user_version = 3",
+            "ATTACH 'other.db' AS other",
+        ] {
             assert!(database.smoke(query).await.is_err(), "{query}");
         }
         assert_eq!(fs::read(&source).unwrap(), before);
