@@ -8,6 +8,7 @@ mod report;
 mod secret;
 mod settings;
 
+pub mod crypto;
 pub mod engine;
 pub mod format;
 
