@@ -4,7 +4,22 @@
 //! - [`keyring`] holds the repository's identity in `age` files, and wraps each backup's data key to it.
 //! - [`auth`] says which host wrote a manifest.
 
+pub mod auth;
 pub mod cobblestone;
+pub mod keyring;
+
+mod age_file;
+mod credential;
+mod identity;
+mod passphrase;
+mod recipients;
+mod signer;
+
+pub use credential::{Credential, KeyProvider};
+pub use identity::RepositoryKeys;
+pub use passphrase::check_passphrase;
+pub use recipients::Recipients;
+pub use signer::{Signer, SigningKey};
 
 /// The first part of every context: the format and its major version.
 pub const FORMAT: &str = "lastgood/1";
