@@ -5,11 +5,13 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
-use super::{RepositoryKeys, Signer, SigningKey};
+use super::RepositoryKeys;
 use crate::error::{Code, Error, Result};
 use crate::secret::Key;
+
+pub use super::signer::{Signer, SigningKey};
 
 const PURPOSE: &str = "lastgood/1 manifest authentication";
 
@@ -33,6 +35,12 @@ pub enum Auth {
         /// The signature, in base64.
         signature: String,
     },
+    /// In an unencrypted store: shows an accident, and stops nobody who means to alter it.
+    #[serde(rename = "sha256")]
+    Sha256 {
+        /// SHA-256 of the message, in hex.
+        digest: String,
+    },
 }
 
 /// Authenticates what this host writes.
@@ -43,9 +51,16 @@ pub struct Authenticator(Author);
 enum Author {
     Hmac { epoch: u32, key: Key },
     Ed25519(SigningKey),
+    Nobody,
 }
 
 impl Authenticator {
+    /// Without any key, for an unencrypted store.
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        Self(Author::Nobody)
+    }
+
     /// With the newest epoch's identity.
     ///
     /// # Errors
@@ -74,6 +89,7 @@ impl Authenticator {
                 Auth::HmacSha256 { epoch: *epoch, tag: hex::encode(mac(key, message)?.finalize().into_bytes()) }
             }
             Author::Ed25519(key) => Auth::Ed25519 { signer: key.signer(), signature: key.sign(message) },
+            Author::Nobody => Auth::Sha256 { digest: hex::encode(Sha256::digest(message)) },
         })
     }
 }
@@ -83,13 +99,20 @@ impl Authenticator {
 pub struct Verifier {
     keys: Option<RepositoryKeys>,
     trusted: Vec<Signer>,
+    anybody: bool,
 }
 
 impl Verifier {
     /// Believes hosts that hold the repository's identity, where it is at hand, and these signers.
     #[must_use]
     pub fn new(keys: Option<RepositoryKeys>, trusted: Vec<Signer>) -> Self {
-        Self { keys, trusted }
+        Self { keys, trusted, anybody: false }
+    }
+
+    /// Believes whoever can write to the store: for an unencrypted one.
+    #[must_use]
+    pub fn of_anybody() -> Self {
+        Self { anybody: true, ..Self::default() }
     }
 
     /// Checks that a host that is believed authenticated exactly these bytes.
@@ -99,6 +122,17 @@ impl Verifier {
     pub fn check(&self, message: &[u8], auth: &Auth) -> Result<()> {
         let refuse = |what: String, next: &str| Err(Error::new(Code::Unauthenticated, what).next(next));
         match auth {
+            Auth::Sha256 { digest } => {
+                if !self.anybody {
+                    return refuse(
+                        "it carries no authentication, in a store that asks for it".to_owned(),
+                        "use another backup",
+                    );
+                }
+                if *digest != hex::encode(Sha256::digest(message)) {
+                    return refuse("it was altered".to_owned(), "use another backup");
+                }
+            }
             Auth::HmacSha256 { epoch, tag } => {
                 let Some(keys) = &self.keys else {
                     return refuse(
@@ -113,7 +147,8 @@ impl Verifier {
                         "use a newer key slot",
                     );
                 };
-                let tag = hex::decode(tag).unwrap_or_default();
+                // Lower case only: one tag has one form.
+                let tag = hex::decode(tag).ok().filter(|bytes| hex::encode(bytes) == *tag).unwrap_or_default();
                 if mac(&key, message)?.verify_slice(&tag).is_err() {
                     return refuse(
                         "it was altered, or written by somebody without the key".to_owned(),
@@ -169,12 +204,23 @@ mod tests {
         assert!(refused(&Verifier::new(Some(RepositoryKeys::generate()), Vec::new()), MESSAGE, &auth));
         assert!(refused(&Verifier::default(), MESSAGE, &auth));
         let Auth::HmacSha256 { tag, .. } = auth else { panic!() };
-        for bad in ["", "zz", &tag[..62], &format!("{tag}00"), &tag.replace(&tag[..1], "")] {
+        for bad in ["", "zz", &tag[..62], &format!("{tag}00"), &tag.to_uppercase()] {
             assert!(refused(&verifier, MESSAGE, &Auth::HmacSha256 { epoch: 1, tag: bad.to_owned() }), "{bad}");
         }
         for epoch in [0, 2, 3] {
             assert!(refused(&verifier, MESSAGE, &Auth::HmacSha256 { epoch, tag: tag.clone() }), "{epoch}");
         }
+    }
+
+    #[test]
+    fn a_digest_is_enough_only_where_nothing_is_encrypted() {
+        let auth = Authenticator::of_nobody().sign(MESSAGE).unwrap();
+        let anybody = Verifier::of_anybody();
+        anybody.check(MESSAGE, &auth).unwrap();
+        assert!(refused(&anybody, b"another message", &auth));
+        let key = SigningKey::generate().unwrap();
+        let strict = Verifier::new(Some(RepositoryKeys::generate()), vec![key.signer()]);
+        assert!(refused(&strict, MESSAGE, &auth));
     }
 
     #[test]

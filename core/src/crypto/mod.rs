@@ -19,7 +19,6 @@ pub use credential::{Credential, KeyProvider};
 pub use identity::RepositoryKeys;
 pub use passphrase::check_passphrase;
 pub use recipients::Recipients;
-pub use signer::{Signer, SigningKey};
 
 /// The first part of every context: the format and its major version.
 pub const FORMAT: &str = "lastgood/1";

@@ -18,8 +18,8 @@ pub(crate) const KEYS: &str = "keys";
 pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// A key slot: `keys/1-main.age`.
-pub(crate) fn key_slot(epoch: u32, slot: &str, suffix: &str) -> String {
-    format!("{KEYS}/{epoch}-{slot}.{suffix}")
+pub(crate) fn key_slot(epoch: u32, slot: &str) -> String {
+    format!("{KEYS}/{epoch}-{slot}.age")
 }
 
 /// An object of a backup: `shop/backup-20251121-020001/manifest.json`.
