@@ -141,7 +141,9 @@ pub(super) fn orphans(connection: &Connection) -> Result<Vec<Warning>> {
     let mut warnings: Vec<Warning> = counts
         .into_iter()
         .map(|((child, parent), rows)| {
-            let message = format!("{rows} rows of {child} refer to rows of {parent} that do not exist; so they did in the source");
+            let message = format!(
+                "{rows} rows of {child} refer to rows of {parent} that do not exist; so they did in the source"
+            );
             Warning::new("orphaned_rows", message)
         })
         .collect();

@@ -75,8 +75,9 @@ pub(super) fn missing(path: &Path) -> Error {
 }
 
 pub(super) fn damaged(path: &Path, what: &str) -> Error {
-    Error::new(Code::Damaged, format!("{} is damaged: {what}", path.display()))
-        .next("restore the last good backup elsewhere and compare, or salvage the rows with the sqlite3 shell's .recover")
+    Error::new(Code::Damaged, format!("{} is damaged: {what}", path.display())).next(
+        "restore the last good backup elsewhere and compare, or salvage the rows with the sqlite3 shell's .recover",
+    )
 }
 
 pub(super) fn disk_full(file: &Path, what: &str) -> Error {

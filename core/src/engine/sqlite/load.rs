@@ -201,13 +201,20 @@ fn examine(temp: &TempFile, path: &Path, stop: &Stop) -> Result<Vec<Warning>> {
 }
 
 /// Puts the file in its place. Everything that can fail comes before the rename.
-fn appear(temp: TempFile, path: &Path, overwrite: bool, mut warnings: Vec<Warning>, stop: &Stop) -> Result<Vec<Warning>> {
+fn appear(
+    temp: TempFile,
+    path: &Path,
+    overwrite: bool,
+    mut warnings: Vec<Warning>,
+    stop: &Stop,
+) -> Result<Vec<Warning>> {
     stop.check()?;
     if let Some(old) = may_replace(path, overwrite, stop)? {
         let file = temp.file();
         // The owner first: a change of owner clears bits of the mode.
         if fchown(file, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid()))).is_err() {
-            let message = format!("{} now belongs to the user who restored it; its owner could not be kept", path.display());
+            let message =
+                format!("{} now belongs to the user who restored it; its owner could not be kept", path.display());
             warnings.push(Warning::new("owner_not_kept", message));
         }
         file.set_permissions(Permissions::from_mode(old.mode() & 0o7777)).map_err(|e| Error::local(temp.path(), e))?;

@@ -21,8 +21,7 @@ pub(super) fn probe(path: &Path, stop: &Stop) -> Result<Probe> {
 pub(super) fn summarize(path: &Path, names: &[String], jobs: usize, stop: &Stop) -> Result<Vec<TableSummary>> {
     // Held until the workers are done: the last connection to go takes SQLite's side files away.
     let source = Source::open(path, stop)?;
-    let tables: Vec<_> =
-        tables(&source.connection)?.into_iter().filter(|table| names.contains(&table.name)).collect();
+    let tables: Vec<_> = tables(&source.connection)?.into_iter().filter(|table| names.contains(&table.name)).collect();
     let jobs = jobs.clamp(1, tables.len().max(1));
     let others = (1..jobs).map(|_| source.another(stop)).collect::<Result<Vec<_>>>()?;
     let queue = Queue::new(tables);
@@ -32,9 +31,10 @@ pub(super) fn summarize(path: &Path, names: &[String], jobs: usize, stop: &Stop)
             scope.spawn(move || queue.drain(&connection))
         };
         let workers: Vec<_> = others.into_iter().map(drain).collect();
-        let mut done = queue.drain(&source.connection)?;
+        let mut done = queue.drain(&source.connection)?.tables;
         for worker in workers {
-            done.append(&mut worker.join().map_err(|_| Error::new(Code::Internal, "a worker thread panicked"))??);
+            let mut more = worker.join().map_err(|_| Error::new(Code::Internal, "a worker thread panicked"))??;
+            done.append(&mut more.tables);
         }
         Ok::<_, Error>(done)
     })?;

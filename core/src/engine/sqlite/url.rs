@@ -75,8 +75,9 @@ fn decode(url: &str, text: &str) -> Result<PathBuf> {
 }
 
 fn invalid(url: &str, what: &str) -> Error {
-    Error::new(Code::InvalidUrl, format!("`{url}` {what}"))
-        .next("write sqlite:path/to/file.db, sqlite:///absolute/path/to/file.db or a path ending in .db, .sqlite or .sqlite3")
+    Error::new(Code::InvalidUrl, format!("`{url}` {what}")).next(
+        "write sqlite:path/to/file.db, sqlite:///absolute/path/to/file.db or a path ending in .db, .sqlite or .sqlite3",
+    )
 }
 
 #[cfg(test)]

@@ -211,7 +211,17 @@ fn a_database_in_a_read_only_folder_is_read() {
             let dump = dump(&source, &place.options()).await.unwrap();
             assert_eq!(dump.rows("t"), 2000, "{journal}");
             assert_eq!(names(mount.0.path()), ["t.db"]);
-            assert_eq!(code(engine(&source).sibling("x", Some(mount.0.path())).unwrap().target(&restore_options(false)).await.map(|_| ())), Code::LocalFile);
+            assert_eq!(
+                code(
+                    engine(&source)
+                        .sibling("x", Some(mount.0.path()))
+                        .unwrap()
+                        .target(&restore_options(false))
+                        .await
+                        .map(|_| ())
+                ),
+                Code::LocalFile
+            );
         }
     });
 }

@@ -183,11 +183,18 @@ fn parts_that_do_not_fit_are_refused() {
         assert_eq!(code(target.load(early, piece(1)).await), Code::Internal);
         let two = ["a.db", "b.db"].map(|name| StoredFile { name: name.to_owned(), bytes: 100 });
         assert_eq!(code(target.prepare(Vec::new(), &two).await), Code::UnsupportedDatabase);
-        assert_eq!(code(target.prepare(vec![("toc.dat".to_owned(), Bytes::new())], &two[..1]).await), Code::UnsupportedDatabase);
+        assert_eq!(
+            code(target.prepare(vec![("toc.dat".to_owned(), Bytes::new())], &two[..1]).await),
+            Code::UnsupportedDatabase
+        );
         target.prepare(Vec::new(), &two[..1]).await.unwrap();
-        for (file, offset, bytes, given) in
-            [("b.db", 0, 10, 10), ("a.db", 95, 10, 10), ("a.db", u64::MAX, 10, 10), ("a.db", 0, 10, 9), ("a.db", 0, 10, 11)]
-        {
+        for (file, offset, bytes, given) in [
+            ("b.db", 0, 10, 10),
+            ("a.db", 95, 10, 10),
+            ("a.db", u64::MAX, 10, 10),
+            ("a.db", 0, 10, 9),
+            ("a.db", 0, 10, 11),
+        ] {
             assert_eq!(code(target.load(PartPlace { file, offset, bytes }, piece(given)).await), Code::Internal);
         }
         target.abort().await.unwrap();

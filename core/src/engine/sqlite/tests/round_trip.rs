@@ -125,7 +125,17 @@ fn every_kind_of_table_is_summarized() {
         let (dump, warnings) = round_trip(&place, &source).await;
         assert!(warnings.is_empty(), "{warnings:?}");
         let names: Vec<&str> = dump.summary.tables.iter().map(|t| t.name.as_str()).collect();
-        for name in [r#""odd ""name"", quoted""#, r#""order""#, r#""Ünï""#, "keyed", "strict", "words_content", "boxes_node", "sqlite_sequence", "sqlite_stat1"] {
+        for name in [
+            r#""odd ""name"", quoted""#,
+            r#""order""#,
+            r#""Ünï""#,
+            "keyed",
+            "strict",
+            "words_content",
+            "boxes_node",
+            "sqlite_sequence",
+            "sqlite_stat1",
+        ] {
             assert!(names.contains(&name), "{name} in {names:?}");
         }
         assert!(!names.iter().any(|n| ["words", "boxes", "not_in_the_file"].contains(n)));
@@ -143,8 +153,28 @@ fn values_of_different_types_have_different_hashes() {
         let place = Place::new();
         let mut seen = std::collections::HashSet::new();
         let rows = [
-            "NULL", "0", "1", "-1", "1.0", "0.0", "-0.0", "9e999", "''", "x''", "'1'", "x'31'", "'1.0'", "'a', 'b'", "'ab', ''",
-            "'', 'ab'", "NULL, 'ab'", "9223372036854775807", "-9223372036854775808", "char(0)", "char(0, 0)", "x'00'",
+            "NULL",
+            "0",
+            "1",
+            "-1",
+            "1.0",
+            "0.0",
+            "-0.0",
+            "9e999",
+            "''",
+            "x''",
+            "'1'",
+            "x'31'",
+            "'1.0'",
+            "'a', 'b'",
+            "'ab', ''",
+            "'', 'ab'",
+            "NULL, 'ab'",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "char(0)",
+            "char(0, 0)",
+            "x'00'",
         ];
         for (i, row) in rows.iter().enumerate() {
             let columns = if row.contains("', '") || row.starts_with("NULL,") { "(a, b)" } else { "(a)" };
@@ -180,14 +210,18 @@ fn what_only_the_application_knows_does_not_stand_in_the_way() {
             "app.db",
             "CREATE TABLE c(a TEXT, b TEXT, CHECK (length(a) > 0)); CREATE INDEX c_b ON c(b); CREATE TABLE d(x);
              INSERT INTO c VALUES ('x', 'y'), ('z', 'w'); INSERT INTO d VALUES (1);
+             CREATE TABLE k(b TEXT, PRIMARY KEY (b)) WITHOUT ROWID; INSERT INTO k VALUES ('q');
              PRAGMA writable_schema = ON;
              UPDATE sqlite_schema SET sql = replace(replace(sql, 'b TEXT', 'b TEXT COLLATE app'), 'length', 'app_length')
-             WHERE name = 'c';",
+             WHERE name IN ('c', 'k');",
         );
         let (dump, warnings) = round_trip(&place, &source).await;
         assert_eq!((dump.rows("c"), dump.rows("d")), (2, 1));
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert_eq!(warnings[0].code, "unchecked_table");
+        let codes: Vec<&str> = dump.summary.warnings.iter().map(|w| w.code.as_str()).collect();
+        assert_eq!(codes, ["uncounted_table", "unchecked_table"], "{:?}", dump.summary.warnings);
+        assert!(!dump.summary.tables.iter().any(|t| t.name == "k"));
     });
 }
 
@@ -224,7 +258,15 @@ fn smoke_queries_read_and_nothing_else() {
         ] {
             assert_eq!(database.smoke(query).await.unwrap(), good, "{query}");
         }
-        for query in ["DELETE FROM orders", "SELECT 1; SELECT 2", "", "SELECT nonsense", "SELECT * FROM nowhere", "PRAGMA user_version = 3", "ATTACH 'other.db' AS other"] {
+        for query in [
+            "DELETE FROM orders",
+            "SELECT 1; SELECT 2",
+            "",
+            "SELECT nonsense",
+            "SELECT * FROM nowhere",
+            "PRAGMA user_version = 3",
+            "ATTACH 'other.db' AS other",
+        ] {
             assert!(database.smoke(query).await.is_err(), "{query}");
         }
         assert_eq!(fs::read(&source).unwrap(), before);
