@@ -142,10 +142,10 @@ impl Target for SqliteTarget {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<Vec<Warning>> {
-        let Self { path, overwrite, loading, loaded } = *self;
-        let loading = loading.ok_or_else(|| internal("nothing was prepared"))?;
-        if loaded.into_inner() != loading.bytes {
+    async fn finish(&mut self) -> Result<Vec<Warning>> {
+        let (path, overwrite) = (self.path.clone(), self.overwrite);
+        let loading = self.loading.take().ok_or_else(|| internal("nothing was prepared"))?;
+        if *self.loaded.get_mut() != loading.bytes {
             return Err(internal("not every part was loaded"));
         }
         let temp = Arc::into_inner(loading.temp).ok_or_else(|| internal("a part is still being loaded"))?;
