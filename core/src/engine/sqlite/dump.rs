@@ -16,12 +16,12 @@ use super::blocking::{Stop, StopOnDrop, blocking, joined};
 use super::check::{self, Depth, Findings};
 use super::ffi::{self, Access, Connection};
 use super::source::Source;
-use super::summary::{Queue, Table, tables};
+use super::summary::{Queue, Summaries, Table, tables};
 use super::temp::{TempFile, need_space};
 use crate::engine::{ByteStream, DumpFile, FileRole, PartRef, Snapshot, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
 use crate::id::DatabaseName;
-use crate::report::{ConsistencyPoint, TableSummary, Warning};
+use crate::report::{ConsistencyPoint, Warning};
 
 const PREFIX: &str = "lastgood-snapshot-";
 /// Bytes that the backup copies between two looks at [`Stop`]: some ten milliseconds.
@@ -69,12 +69,12 @@ impl Copy {
         stop.check()?;
 
         // Immutable: the copy's header may say WAL, and nobody writes to it.
-        let open = || Connection::open(temp.path(), Access::Immutable, stop);
+        let open = || Connection::open(temp.path(), Access::Immutable, stop).map(|copy| copy.copy_of(path));
         let first = open()?;
         let tables = tables(&first)?;
         let page = u64::try_from(first.integer("PRAGMA page_size")?).unwrap_or(0);
         let mut connections = vec![first];
-        while connections.len() < jobs.min(tables.len()) {
+        while connections.len() < jobs.min(tables.len() + 1) {
             connections.push(open()?);
         }
         let bytes = temp.file().metadata().map_err(|e| Error::local(temp.path(), e))?.len();
@@ -110,7 +110,7 @@ pub(super) struct SqliteSnapshot {
 
 #[derive(Debug)]
 struct Counted {
-    tables: Vec<TableSummary>,
+    summaries: Summaries,
     findings: Option<Findings>,
 }
 
@@ -132,7 +132,7 @@ pub(super) async fn snapshot(path: &Path, options: &SnapshotOptions) -> Result<S
         spawn_blocking(move || {
             // A backup of a damaged database must not look good.
             let findings = (i == 0).then(|| check::check(&connection, Depth::Quick)).transpose()?;
-            Ok(Counted { tables: queue.drain(&connection)?, findings })
+            Ok(Counted { summaries: queue.drain(&connection)?, findings })
         })
     });
     // Both are powers of two in practice, so parts begin on page boundaries and stay where they are between backups.
@@ -202,8 +202,9 @@ impl Snapshot for SqliteSnapshot {
         let Self { path, point, mut warnings, workers, _stop: stop, .. } = *self;
         let mut tables = Vec::new();
         for worker in workers {
-            let mut counted = joined(worker).await.map_err(|e| e.at(path.display()))?;
-            tables.append(&mut counted.tables);
+            let mut counted = joined(worker).await?;
+            tables.append(&mut counted.summaries.tables);
+            warnings.append(&mut counted.summaries.warnings);
             if let Some(findings) = counted.findings {
                 warnings.append(&mut findings.into_warnings(&path)?);
             }

@@ -111,6 +111,12 @@ impl Connection {
         self.expect(code, ffi::SQLITE_OK)
     }
 
+    /// Names another file in errors: the database that this one is a copy of.
+    pub(super) fn copy_of(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
     /// The file's path, as it was given.
     pub(super) fn path(&self) -> &Path {
         &self.path

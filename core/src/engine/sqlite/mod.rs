@@ -47,6 +47,11 @@ impl Sqlite {
         Ok(Self::at(url::parse(url)?))
     }
 
+    /// Whether a text that is no URL looks like the path of an SQLite database.
+    pub(crate) fn is_path(text: &str) -> bool {
+        url::is_path(text)
+    }
+
     fn at(path: PathBuf) -> Self {
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         Self { path, name }

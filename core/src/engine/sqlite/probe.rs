@@ -31,9 +31,10 @@ pub(super) fn summarize(path: &Path, names: &[String], jobs: usize, stop: &Stop)
             scope.spawn(move || queue.drain(&connection))
         };
         let workers: Vec<_> = others.into_iter().map(drain).collect();
-        let mut done = queue.drain(&source.connection)?;
+        let mut done = queue.drain(&source.connection)?.tables;
         for worker in workers {
-            done.append(&mut worker.join().map_err(|_| Error::new(Code::Internal, "a worker thread panicked"))??);
+            let mut more = worker.join().map_err(|_| Error::new(Code::Internal, "a worker thread panicked"))??;
+            done.append(&mut more.tables);
         }
         Ok::<_, Error>(done)
     })?;

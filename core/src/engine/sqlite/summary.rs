@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use libsqlite3_sys as ffi;
+
+use super::failure::Failure;
 use super::ffi::{Connection, Statement, Value, is_keyword};
 use crate::error::Result;
 use crate::format::checksum::RowHasher;
-use crate::report::TableSummary;
+use crate::report::{TableSummary, Warning};
 
 /// A table whose rows are stored in the file.
 #[derive(Debug, Clone)]
@@ -55,7 +58,7 @@ fn table(connection: &Connection, raw: String) -> Result<Table> {
 /// | real | 2 | 8 bytes, IEEE 754, little-endian |
 /// | text | 3 | length in bytes (4 bytes, little-endian), then UTF-8 whatever the database's encoding |
 /// | blob | 4 | length in bytes (4 bytes, little-endian), then the bytes |
-pub(super) fn summarize(connection: &Connection, table: &Table) -> Result<TableSummary> {
+fn summarize(connection: &Connection, table: &Table) -> Result<TableSummary, Failure> {
     let columns: Vec<String> = table.columns.iter().map(|c| format!("t.{}", quoted(c))).collect();
     // NOT INDEXED: the table's own rows, not what an index that covers them says.
     let sql = format!("SELECT {} FROM main.{} AS t NOT INDEXED", columns.join(", "), quoted(&table.raw));
@@ -76,7 +79,7 @@ pub(super) fn summarize(connection: &Connection, table: &Table) -> Result<TableS
     })
 }
 
-fn encode(query: &Statement<'_>, columns: c_int, row: &mut Vec<u8>) -> Result<()> {
+fn encode(query: &Statement<'_>, columns: c_int, row: &mut Vec<u8>) -> Result<(), Failure> {
     for column in 0..columns {
         let (kind, bytes) = match query.value(column)? {
             Value::Null => {
@@ -104,6 +107,13 @@ fn encode(query: &Statement<'_>, columns: c_int, row: &mut Vec<u8>) -> Result<()
     Ok(())
 }
 
+/// What became of tables.
+#[derive(Debug, Default)]
+pub(super) struct Summaries {
+    pub(super) tables: Vec<TableSummary>,
+    pub(super) warnings: Vec<Warning>,
+}
+
 /// Tables that several connections, each on a thread of its own, take one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct Queue(Arc<Mutex<VecDeque<Table>>>);
@@ -114,14 +124,21 @@ impl Queue {
     }
 
     /// Summarizes tables until none is left.
-    pub(super) fn drain(&self, connection: &Connection) -> Result<Vec<TableSummary>> {
-        let mut done = Vec::new();
+    pub(super) fn drain(&self, connection: &Connection) -> Result<Summaries> {
+        let mut done = Summaries::default();
         loop {
             // No panic can happen under this lock, so the queue is whole even if the lock says otherwise.
             let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match next {
-                Some(table) => done.push(summarize(connection, &table)?),
-                None => return Ok(done),
+            let Some(table) = next else { return Ok(done) };
+            match summarize(connection, &table) {
+                Ok(summary) => done.tables.push(summary),
+                // For example a WITHOUT ROWID table, sorted by a collation that only the application has. Its pages
+                // are in the file like all others; only its rows cannot be compared.
+                Err(failure) if failure.primary() == ffi::SQLITE_ERROR => {
+                    let message = format!("the rows of {} could not be counted: {}", table.name, failure.message);
+                    done.warnings.push(Warning::new("uncounted_table", message));
+                }
+                Err(failure) => return Err(failure.into()),
             }
         }
     }

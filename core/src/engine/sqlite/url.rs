@@ -22,8 +22,7 @@ pub(super) fn parse(url: &str) -> Result<PathBuf> {
         decode(url, without_authority(url, path)?)?
     } else {
         refuse_memory(url, url)?;
-        let extension = url.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
-        if !matches!(extension.as_deref(), Some("db" | "sqlite" | "sqlite3")) {
+        if !is_path(url) {
             return Err(invalid(url, "does not look like an SQLite database"));
         }
         PathBuf::from(url)
@@ -32,6 +31,12 @@ pub(super) fn parse(url: &str) -> Result<PathBuf> {
         return Err(invalid(url, "names no file"));
     }
     Ok(path)
+}
+
+/// Whether a text without a scheme looks like the path of a database file.
+pub(super) fn is_path(text: &str) -> bool {
+    let extension = text.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    !text.contains("://") && matches!(extension.as_deref(), Some("db" | "sqlite" | "sqlite3"))
 }
 
 /// `file:` URIs may carry an authority, which must be empty or `localhost`: `file:///a`, `file://localhost/a`.
@@ -75,7 +80,13 @@ fn decode(url: &str, text: &str) -> Result<PathBuf> {
 }
 
 fn invalid(url: &str, what: &str) -> Error {
-    Error::new(Code::InvalidUrl, format!("`{url}` {what}")).next(
+    // A URL of another kind may hold a password, and a parameter may be a key: neither is shown.
+    let shown = match url.split_once(':') {
+        Some(("sqlite" | "file", _)) => url.split('?').next().unwrap_or_default(),
+        Some(_) => "the URL",
+        None => url,
+    };
+    Error::new(Code::InvalidUrl, format!("`{shown}` {what}")).next(
         "write sqlite:path/to/file.db, sqlite:///absolute/path/to/file.db or a path ending in .db, .sqlite or .sqlite3",
     )
 }
@@ -106,6 +117,16 @@ mod tests {
             ("./a?b.sqlite", "./a?b.sqlite"),
         ] {
             assert_eq!(parse(url).unwrap(), PathBuf::from(path), "{url}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_url_are_not_repeated() {
+        for url in
+            ["postgres://user:canary@host/shop", "sqlite:?key=canary", "file://host/x?key=canary", "x://canary/shop.db"]
+        {
+            let e = parse(url).unwrap_err();
+            assert!(!format!("{e} {e:?}").contains("canary"), "{e}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sources that cannot be backed up, and what is said about them.
 
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::Command;
 
 use super::*;
@@ -157,20 +157,13 @@ impl Mount {
     fn new(bytes: u64) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={bytes},mode=0700");
-        if mount(&["-t", "tmpfs", "-o", &options, "lastgood-test", folder.path().to_str()?]) {
-            return Some(Self(folder));
-        }
-        eprintln!("skipped: no tmpfs can be mounted here (needs root)");
-        None
-    }
-
-    fn make_read_only(&self) {
-        assert!(mount(&["-o", "remount,ro", self.0.path().to_str().unwrap()]));
+        let mounted = mount(&["-t", "tmpfs", "-o", &options, "lastgood-test", folder.path().to_str()?]);
+        mounted.then_some(Self(folder))
     }
 }
 
 fn mount(args: &[&str]) -> bool {
-    Command::new("mount").args(args).status().is_ok_and(|s| s.success())
+    Command::new("mount").args(args).output().is_ok_and(|output| output.status.success())
 }
 
 impl Drop for Mount {
@@ -182,7 +175,10 @@ impl Drop for Mount {
 #[test]
 fn a_full_disk_is_named() {
     run(async {
-        let Some(small) = Mount::new(256 << 10) else { return };
+        let Some(small) = Mount::new(256 << 10) else {
+            eprintln!("skipped: no file system can be mounted here (needs root)");
+            return;
+        };
         let place = Place::new();
         let source = place.database("t.db", TABLE);
         let mut options = place.options();
@@ -203,25 +199,22 @@ fn a_full_disk_is_named() {
 fn a_database_in_a_read_only_folder_is_read() {
     run(async {
         for journal in ["DELETE", "WAL"] {
-            let Some(mount) = Mount::new(16 << 20) else { return };
-            let place = Place::new();
-            let source = mount.0.path().join("t.db");
+            // Permissions do not bind root, a read-only file system does.
+            let (mount, place) = (Mount::new(16 << 20), Place::new());
+            let folder = mount.as_ref().map_or(place.data.path(), |mount| mount.0.path());
+            let source = folder.join("t.db");
             open(&source).run(&format!("PRAGMA journal_mode = {journal}; {TABLE}")).unwrap();
-            mount.make_read_only();
+            let freeze = |mode: u32, option: &str| match mount {
+                Some(_) => assert!(super::failures::mount(&["-o", option, folder.to_str().unwrap()])),
+                None => fs::set_permissions(folder, PermissionsExt::from_mode(mode)).unwrap(),
+            };
+            freeze(0o500, "remount,ro");
             let dump = dump(&source, &place.options()).await.unwrap();
             assert_eq!(dump.rows("t"), 2000, "{journal}");
-            assert_eq!(names(mount.0.path()), ["t.db"]);
-            assert_eq!(
-                code(
-                    engine(&source)
-                        .sibling("x", Some(mount.0.path()))
-                        .unwrap()
-                        .target(&restore_options(false))
-                        .await
-                        .map(|_| ())
-                ),
-                Code::LocalFile
-            );
+            assert_eq!(names(folder), ["t.db"]);
+            let target = engine(&folder.join("new.db")).target(&restore_options(false)).await;
+            assert_eq!(code(target.map(|_| ())), Code::LocalFile);
+            freeze(0o700, "remount,rw");
         }
     });
 }

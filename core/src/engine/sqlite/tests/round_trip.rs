@@ -210,14 +210,18 @@ fn what_only_the_application_knows_does_not_stand_in_the_way() {
             "app.db",
             "CREATE TABLE c(a TEXT, b TEXT, CHECK (length(a) > 0)); CREATE INDEX c_b ON c(b); CREATE TABLE d(x);
              INSERT INTO c VALUES ('x', 'y'), ('z', 'w'); INSERT INTO d VALUES (1);
+             CREATE TABLE k(b TEXT, PRIMARY KEY (b)) WITHOUT ROWID; INSERT INTO k VALUES ('q');
              PRAGMA writable_schema = ON;
              UPDATE sqlite_schema SET sql = replace(replace(sql, 'b TEXT', 'b TEXT COLLATE app'), 'length', 'app_length')
-             WHERE name = 'c';",
+             WHERE name IN ('c', 'k');",
         );
         let (dump, warnings) = round_trip(&place, &source).await;
         assert_eq!((dump.rows("c"), dump.rows("d")), (2, 1));
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert_eq!(warnings[0].code, "unchecked_table");
+        let codes: Vec<&str> = dump.summary.warnings.iter().map(|w| w.code.as_str()).collect();
+        assert_eq!(codes, ["uncounted_table", "unchecked_table"], "{:?}", dump.summary.warnings);
+        assert!(!dump.summary.tables.iter().any(|t| t.name == "k"));
     });
 }
 
