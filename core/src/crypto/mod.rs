@@ -13,6 +13,7 @@ mod credential;
 mod identity;
 mod passphrase;
 mod recipients;
+mod signer;
 
 pub use credential::{Credential, KeyProvider};
 pub use identity::RepositoryKeys;

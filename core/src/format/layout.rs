@@ -73,8 +73,3 @@ pub(crate) fn is_proof(name: &str) -> bool {
 pub(crate) fn entry(file: &str, suffix: &str, piece: u32) -> String {
     if piece < 2 { format!("{file}{suffix}") } else { format!("{file}{suffix}.{piece:03}") }
 }
-
-/// A part that is stored by itself, in a backup that refers to another.
-pub(crate) fn part_entry(file: &str, suffix: &str, part: usize) -> String {
-    format!("{file}{suffix}/part-{part:06}")
-}

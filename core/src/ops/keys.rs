@@ -182,6 +182,13 @@ fn locked(encrypted: bool) -> Error {
     }
 }
 
+impl OpenKeys {
+    /// What new data keys are wrapped to.
+    pub(crate) fn recipients(&self) -> &Recipients {
+        &self.recipients
+    }
+}
+
 /// A key slot in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {

@@ -212,3 +212,23 @@ async fn a_newer_format_is_refused_by_name() {
     assert_eq!(error.code(), Code::NewerFormat);
     assert!(error.to_string().contains("format 2"), "{error}");
 }
+
+#[tokio::test]
+async fn a_host_with_recipients_only_backs_up_and_opens_nothing() {
+    let (fake, store) = (Fake::new(small(), 1000), Arc::new(InMemory::new()));
+    let owner = vault(&fake, &store, Settings::default(), true).await.unwrap();
+    owner.backup().await.unwrap();
+    let signing_key = crate::SigningKey::generate().unwrap();
+    let signer = signing_key.signer();
+    let shared = || -> Arc<dyn ObjectStore> { store.clone() };
+    let host = Vault::builder().engine(Arc::new(fake.clone())).object_store(shared()).name("host");
+    let host = host.recipients([owner.recipients().await.unwrap()]).signing_key(signing_key).open().await.unwrap();
+    let id = host.backup().await.unwrap().id;
+    assert_eq!(host.verify(&id).await.unwrap_err().code(), Code::KeyRequired);
+
+    let reader =
+        || Vault::builder().engine(Arc::new(fake.clone())).object_store(shared()).name("host").passphrase(PASSPHRASE);
+    let distrustful = reader().open().await.unwrap();
+    assert_eq!(distrustful.verify(&id).await.unwrap_err().code(), Code::Unauthenticated);
+    reader().trust_signer(signer).open().await.unwrap().drill(&id).await.unwrap();
+}

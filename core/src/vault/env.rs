@@ -3,6 +3,7 @@
 use std::env::VarError;
 
 use super::VaultBuilder;
+use crate::crypto::auth::{Signer, SigningKey};
 use crate::crypto::{Credential, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -12,7 +13,8 @@ impl VaultBuilder {
     ///
     /// `DATABASE_URL` (or `POSTGRES_URL`, or `DATABASE_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_NAME`); `BACKUP_STORE_URL` (or
     /// `BACKUP_PROVIDER` with `S3_BUCKET`, `AZURE_CONTAINER`, `GCS_BUCKET` or `BACKUP_FOLDER`, and `BACKUP_PREFIX`); `BACKUP_NAME`;
-    /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` (separated by commas).
+    /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
+    /// (separated by commas); `BACKUP_SIGNING_KEY_FILE`.
     /// The store's own variables (`AWS_*`, `AZURE_*`, `GOOGLE_*`) are always heeded.
     #[must_use]
     pub fn env(mut self) -> Self {
@@ -48,6 +50,17 @@ impl VaultBuilder {
             && let Some(list) = var("BACKUP_RECIPIENTS")?
         {
             self.keys.recipients = Recipients::parse(&list)?;
+        }
+        if self.keys.signing_key.is_none()
+            && let Some(path) = var("BACKUP_SIGNING_KEY_FILE")?
+        {
+            self.keys.signing_key = Some(SigningKey::parse(&read_secret(path.as_ref())?)?);
+        }
+        if self.keys.trusted_signers.is_empty()
+            && let Some(list) = var("BACKUP_TRUSTED_SIGNERS")?
+        {
+            let signers = list.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse::<Signer>);
+            self.keys.trusted_signers = signers.collect::<Result<_>>()?;
         }
         Ok(())
     }

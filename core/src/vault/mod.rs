@@ -122,6 +122,14 @@ impl Vault {
         self.engine()?.probe().await
     }
 
+    /// The public keys that new data keys are wrapped to: what a host needs that is to back up and open nothing.
+    ///
+    /// # Errors
+    /// `key_required` when the store was not opened with a key.
+    pub async fn recipients(&self) -> Result<String> {
+        Ok(self.session().await?.keys.opened()?.recipients().to_string())
+    }
+
     /// The databases that the store holds backups of.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub struct Opener {
 #[derive(Debug)]
 enum State {
     Header { key: Key, context: Vec<u8> },
-    Body { chunks: Chunks, next: u64 },
+    Body { chunks: Box<Chunks>, next: u64 },
     Failed,
 }
 
@@ -49,7 +49,7 @@ impl Opener {
             if self.pending.len() < HEADER_BYTES {
                 return Ok(());
             }
-            let chunks = Chunks::from_header(key, context, &self.pending)?;
+            let chunks = Box::new(Chunks::from_header(key, context, &self.pending)?);
             self.pending.clear();
             self.state = State::Body { chunks, next: 0 };
         }
