@@ -1,3 +1,6 @@
 //! PostgreSQL.
 
 mod archive;
+mod catalog;
+mod order;
+mod quote;
