@@ -10,6 +10,8 @@ mod settings;
 
 pub mod engine;
 pub mod format;
+pub(crate) mod storage;
+pub(crate) mod volume;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Code, Error, ErrorKind, Result};

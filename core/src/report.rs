@@ -29,6 +29,16 @@ pub struct TableSummary {
     pub hash: String,
 }
 
+/// What a file of the dump is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileRole {
+    /// Small, read whole before anything is loaded, never compressed: `toc.dat`.
+    Schema,
+    /// Loaded part by part.
+    Data,
+}
+
 /// Something a caller should know about a backup or a restore that did not stop it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {

@@ -13,6 +13,7 @@ use futures::stream::BoxStream;
 
 use crate::error::Result;
 use crate::id::EngineKind;
+pub use crate::report::FileRole;
 use crate::report::{ConsistencyPoint, Probe, TableSummary, Warning};
 use crate::settings::Codec;
 
@@ -82,16 +83,6 @@ pub struct RestoreOptions {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
-}
-
-/// What a file of the dump is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileRole {
-    /// Small, read whole before anything is loaded, never compressed: `toc.dat`.
-    Schema,
-    /// Loaded part by part.
-    Data,
 }
 
 /// One file of a dump, as planned.
