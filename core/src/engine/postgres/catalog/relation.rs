@@ -1,6 +1,6 @@
 //! Tables, views and everything else with columns: what the catalogs say of them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::engine::postgres::quote::{ident, literal, qualified};
 use crate::error::Result;
@@ -69,6 +69,8 @@ pub(super) struct Column {
     pub(super) generated: char,
     /// OID and text of the default or generation expression.
     pub(super) default: Option<(u32, String)>,
+    /// The generation expression is its parents'.
+    pub(super) same_expression: bool,
     pub(super) statistics: Option<i32>,
     pub(super) storage: char,
     pub(super) type_storage: char,
@@ -275,6 +277,7 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
             generated: row.char("attgenerated")?,
             default: row.opt_text("expression")?.map(|text| Ok((row.oid("adoid")?, text))).transpose()?,
             // -1 was "the default" before 17 made that NULL.
+            same_expression: false,
             statistics: row.opt("attstattarget")?.and_then(|t| t.parse().ok()).filter(|&t: &i32| t >= 0),
             storage: row.char("attstorage")?,
             type_storage: row.char("typstorage")?,
@@ -287,39 +290,47 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Takes from the columns what they have from their parents anyway.
+/// Takes from the columns what they have from their parents anyway, parents first.
 fn settle_inheritance(reader: &mut Reader<'_>) {
-    let children: Vec<u32> = reader.relations.values().filter(|r| !r.parents.is_empty()).map(|r| r.oid).collect();
-    let mut settled = HashMap::new();
-    for oid in children {
-        let child = &reader.relations[&oid];
+    let mut children: Vec<(usize, u32)> = reader
+        .relations
+        .values()
+        .filter(|r| !r.parents.is_empty())
+        .map(|r| (generation(&reader.relations, r.oid), r.oid))
+        .collect();
+    children.sort_unstable();
+    for (_, oid) in children {
+        let Some(mut child) = reader.relations.remove(&oid) else { continue };
         let parents: Vec<&Relation> = child.parents.iter().filter_map(|p| reader.relations.get(p)).collect();
-        let mut columns = child.columns.clone();
-        for column in &mut columns {
-            let same = || parents.iter().flat_map(|p| &p.columns).filter(|c| !c.dropped && c.name == column.name);
-            if let Some(not_null) = &mut column.not_null
-                && not_null.oid == 0
-                && same().any(|c| c.not_null.is_some())
-            {
-                not_null.local = false;
+        for column in &mut child.columns {
+            let name = column.name.clone();
+            let same: Vec<&Column> =
+                parents.iter().flat_map(|p| &p.columns).filter(|c| !c.dropped && c.name == name).collect();
+            if let Some(not_null) = &mut column.not_null {
+                let inherited = same.iter().any(|c| c.not_null.as_ref().is_some_and(|n| n.valid));
+                // Before 18 nothing says whether it is local too. Since then a child can have checked its rows for
+                // what its parent only will.
+                not_null.local = if not_null.oid == 0 { !inherited } else { not_null.local || !inherited };
             }
-            let inherited_default = same().any(|c| c.default.is_some() && c.generated == '\0');
-            let inherited_expression = same().any(|c| c.generated != '\0');
-            if inherited_default && column.default.is_none() {
+            if column.default.is_none() && same.iter().any(|c| c.default.is_some() && c.generated == '\0') {
                 // Otherwise the child would take its parent's default.
                 column.default = Some((0, "NULL".to_owned()));
             }
-            if inherited_expression && !child.partition {
-                column.default = None;
-            }
+            // Expressions are inherited; since 16 a child can have another one.
+            let expression = |c: &Column| c.default.as_ref().map(|d| d.1.clone());
+            let mut generated = same.iter().filter(|c| c.generated != '\0').peekable();
+            column.same_expression = !child.partition
+                && generated.peek().is_some()
+                && generated.all(|c| reader.major < 16 || expression(c) == expression(column));
         }
-        settled.insert(oid, columns);
+        reader.relations.insert(oid, child);
     }
-    for (oid, columns) in settled {
-        if let Some(relation) = reader.relations.get_mut(&oid) {
-            relation.columns = columns;
-        }
-    }
+}
+
+/// How many ancestors are above a relation, at most.
+fn generation(relations: &BTreeMap<u32, Relation>, oid: u32) -> usize {
+    let parents = relations.get(&oid).into_iter().flat_map(|r| &r.parents);
+    parents.map(|&p| generation(relations, p) + 1).max().unwrap_or_default()
 }
 
 #[cfg(test)]

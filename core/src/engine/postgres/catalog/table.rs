@@ -145,7 +145,7 @@ fn default_sql(
     node: usize,
     column: &Column,
 ) -> Option<(Option<usize>, String)> {
-    let (_, expression) = column.default.as_ref()?;
+    let (_, expression) = column.default.as_ref().filter(|_| !column.same_expression)?;
     let part = add_default(reader, table, node, column, false);
     let sql = match column.generated {
         's' => format!(" GENERATED ALWAYS AS ({expression}) STORED"),

@@ -7,7 +7,9 @@ use crate::engine::postgres::quote::ident;
 
 /// The entries as one script, in the way pg_restore runs them.
 fn script(entries: &[Entry]) -> Vec<String> {
-    let mut statements = Vec::new();
+    let mut statements: Vec<String> = ["check_function_bodies = off", "xmloption = content", "row_security = off"]
+        .map(|s| format!("SET {s};"))
+        .into();
     let later = |e: &&Entry| match e.desc.as_str() {
         "ACL" | "DEFAULT ACL" => 1,
         "EVENT TRIGGER" | "MATERIALIZED VIEW DATA" => 2,

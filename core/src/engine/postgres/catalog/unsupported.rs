@@ -54,7 +54,9 @@ pub(super) async fn report(reader: &mut Reader<'_>) -> Result<()> {
     let sql = format!(
         "SELECT class::oid, oid, pg_describe_object(class, oid, 0) AS description FROM ({} \
          UNION ALL SELECT DISTINCT classid::regclass, objid FROM pg_catalog.pg_depend \
-         WHERE classid <> ALL (ARRAY[{}]::oid[]) AND objid >= {FIRST_USER_OID}) o ORDER BY 1, 2",
+         WHERE classid <> ALL (ARRAY[{}]::oid[]) AND objid >= {FIRST_USER_OID}) o \
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+             WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'i') ORDER BY 1, 2",
         CATALOGS.iter().map(of).collect::<Vec<_>>().join(" UNION ALL "),
         known.join(", ")
     );
