@@ -35,6 +35,7 @@ pub(crate) enum Kind {
     TextSearchConfiguration,
     ForeignDataWrapper,
     ForeignServer,
+    UserMapping,
     /// A table, sequence or foreign table.
     Table,
     View,
