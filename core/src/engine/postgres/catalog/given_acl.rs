@@ -11,39 +11,32 @@ use super::draft::{Body, Extra, Named};
 use super::reader::{Key, Reader, class};
 use super::row::Row;
 
-/// Catalogs with privileges: each gives class, kind, object, its namespace and the name that GRANT takes.
-const OBJECTS: &str = "SELECT c.tableoid AS class, c.oid, 0 AS sub, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' \
-        ELSE 'TABLE' END AS kind, c.relnamespace AS namespace, quote_ident(c.relname) AS name, NULL AS attname, \
-        c.relowner AS owner, c.relacl AS acl, \
-        acldefault(CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r' END, c.relowner) AS acldefault \
+/// Everything with privileges: what it is, where, its name but for arguments, whether it can have default privileges.
+const OBJECTS: &str = "SELECT c.tableoid AS class, c.oid, 0 AS sub, c.relnamespace AS namespace, c.relname AS name, \
+        CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS type, NULL AS attname, c.relowner AS owner, c.relacl AS acl \
     FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
-    UNION ALL SELECT c.tableoid, c.oid, a.attnum, 'TABLE', c.relnamespace, quote_ident(c.relname), a.attname, \
-        c.relowner, a.attacl, '{}' FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
-        WHERE NOT a.attisdropped \
-    UNION ALL SELECT p.tableoid, p.oid, 0, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, \
-        p.pronamespace, quote_ident(p.proname) || '(' || array_to_string(ARRAY(SELECT format_type(t, NULL) \
-        FROM unnest(p.proargtypes) WITH ORDINALITY u(t, n) ORDER BY n), ', ') || ')', NULL, p.proowner, p.proacl, \
-        acldefault('f', p.proowner) FROM pg_catalog.pg_proc p \
-    UNION ALL SELECT t.tableoid, t.oid, 0, 'TYPE', t.typnamespace, quote_ident(t.typname), NULL, t.typowner, \
-        t.typacl, acldefault('T', t.typowner) FROM pg_catalog.pg_type t \
-    UNION ALL SELECT n.tableoid, n.oid, 0, 'SCHEMA', CASE n.nspname WHEN 'pg_catalog' THEN n.oid ELSE 0 END, \
-        quote_ident(n.nspname), NULL, n.nspowner, n.nspacl, acldefault('n', n.nspowner) FROM pg_catalog.pg_namespace n \
-    UNION ALL SELECT l.tableoid, l.oid, 0, 'LANGUAGE', 11, quote_ident(l.lanname), NULL, l.lanowner, l.lanacl, \
-        acldefault('l', l.lanowner) FROM pg_catalog.pg_language l WHERE l.lanpltrusted AND l.oid < 16384 \
-    UNION ALL SELECT w.tableoid, w.oid, 0, 'FOREIGN DATA WRAPPER', 0, quote_ident(w.fdwname), NULL, w.fdwowner, \
-        w.fdwacl, acldefault('F', w.fdwowner) FROM pg_catalog.pg_foreign_data_wrapper w \
-    UNION ALL SELECT s.tableoid, s.oid, 0, 'FOREIGN SERVER', 0, quote_ident(s.srvname), NULL, s.srvowner, \
-        s.srvacl, acldefault('S', s.srvowner) FROM pg_catalog.pg_foreign_server s";
+    UNION ALL SELECT c.tableoid, c.oid, a.attnum, c.relnamespace, c.relname, 'c', a.attname, c.relowner, a.attacl \
+        FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid WHERE NOT a.attisdropped \
+    UNION ALL SELECT tableoid, oid, 0, pronamespace, proname, 'f', NULL, proowner, proacl FROM pg_catalog.pg_proc \
+    UNION ALL SELECT tableoid, oid, 0, typnamespace, typname, 'T', NULL, typowner, typacl FROM pg_catalog.pg_type \
+    UNION ALL SELECT tableoid, oid, 0, oid, nspname, 'n', NULL, nspowner, nspacl FROM pg_catalog.pg_namespace \
+    UNION ALL SELECT tableoid, oid, 0, 11, lanname, 'l', NULL, lanowner, lanacl FROM pg_catalog.pg_language \
+        WHERE lanpltrusted AND oid < 16384 \
+    UNION ALL SELECT tableoid, oid, 0, 0, fdwname, 'F', NULL, fdwowner, fdwacl \
+        FROM pg_catalog.pg_foreign_data_wrapper \
+    UNION ALL SELECT tableoid, oid, 0, 0, srvname, 'S', NULL, srvowner, srvacl FROM pg_catalog.pg_foreign_server";
 
 pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
     // 11 is pg_catalog. Of an extension's objects those count that are its members.
     let sql = format!(
-        "SELECT o.*, e.objid IS NOT NULL AS member FROM ({OBJECTS}) o \
+        "SELECT o.*, p.prokind, acldefault(o.type::\"char\", o.owner) AS acldefault, ARRAY(SELECT format_type(t, NULL) \
+             FROM unnest(p.proargtypes) WITH ORDINALITY u(t, n) ORDER BY n) AS arguments FROM ({OBJECTS}) o \
          LEFT JOIN pg_catalog.pg_init_privs i ON i.classoid = o.class AND i.objoid = o.oid AND i.objsubid = o.sub \
          LEFT JOIN pg_catalog.pg_depend e ON e.classid = o.class AND e.objid = o.oid AND e.objsubid = 0 \
               AND e.deptype = 'e' \
-         WHERE o.acl IS DISTINCT FROM i.initprivs AND (o.namespace = 11 OR e.objid IS NOT NULL) \
-         ORDER BY o.class, o.oid, o.sub"
+         LEFT JOIN pg_catalog.pg_proc p ON o.type = 'f' AND p.oid = o.oid \
+         WHERE (o.acl IS NOT NULL OR i.initprivs IS NOT NULL) AND o.acl IS DISTINCT FROM i.initprivs \
+         AND (o.namespace = 11 OR e.objid IS NOT NULL) ORDER BY o.class, o.oid, o.sub"
     );
     for row in reader.query(&sql).await? {
         let (catalog, oid) = (row.oid("class")?, row.oid("oid")?);
@@ -68,18 +61,25 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
 fn privileges(reader: &mut Reader<'_>, row: &Row) -> Result<Option<Extra>> {
     let (catalog, oid, sub) = (row.oid("class")?, row.oid("oid")?, row.number("sub")?);
     let owner = reader.owner(row, "owner")?;
-    let (kind, name) = (row.text("kind")?, row.text("name")?);
+    let (kind, privileges) = match row.char("type")? {
+        's' => ("SEQUENCE", Class::Sequence),
+        'c' => ("TABLE", Class::Column),
+        'r' => ("TABLE", Class::Table { maintain: reader.major >= 17 }),
+        'f' if row.char("prokind")? == 'p' => ("PROCEDURE", Class::Routine),
+        'f' => ("FUNCTION", Class::Routine),
+        'T' => ("TYPE", Class::Usage),
+        'n' => ("SCHEMA", Class::Schema),
+        'l' => ("LANGUAGE", Class::Usage),
+        'F' => ("FOREIGN DATA WRAPPER", Class::Usage),
+        _ => ("FOREIGN SERVER", Class::Usage),
+    };
+    let mut name = ident(&row.text("name")?);
+    if catalog == class::PROC {
+        name.push_str(&format!("({})", row.list("arguments")?.join(", ")));
+    }
     let schema = matches!(catalog, class::RELATION | class::PROC | class::TYPE);
     let schema = if schema { Some(reader.schema(row.oid("namespace")?)) } else { None };
-    let named = Named { kind: &kind, schema: schema.as_deref(), name: &name, owner: &owner };
-    let privileges = match kind.as_str() {
-        "TABLE" if sub != 0 => Class::Column,
-        "TABLE" => Class::Table { maintain: reader.major >= 17 },
-        "SEQUENCE" => Class::Sequence,
-        "FUNCTION" | "PROCEDURE" => Class::Routine,
-        "SCHEMA" => Class::Schema,
-        _ => Class::Usage,
-    };
+    let named = Named { kind, schema: schema.as_deref(), name: &name, owner: &owner };
     let mut acl = Acl::from_row(row)?;
     acl.initial = reader.initial_acls.get(&(catalog, oid, sub)).cloned();
     let column = row.opt("attname")?.map(ident);

@@ -1,6 +1,7 @@
 //! What all parts of the catalog reader share: the connection, what was read first, and the graph they build.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 
@@ -92,7 +93,7 @@ pub(super) struct Reader<'c> {
     pub(super) comments: HashMap<(u32, u32), Vec<(i32, String)>>,
     pub(super) labels: HashMap<(u32, u32), Vec<(i32, String, String)>>,
     pub(super) initial_acls: HashMap<(u32, u32, i32), Vec<String>>,
-    pub(super) relations: BTreeMap<u32, Relation>,
+    pub(super) relations: BTreeMap<u32, Arc<Relation>>,
     pub(super) nodes: Vec<Node>,
     pub(super) bodies: Vec<Body>,
     pub(super) index: HashMap<Key, usize>,

@@ -1,6 +1,7 @@
 //! Tables, views and everything else with columns: what the catalogs say of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::engine::postgres::quote::{ident, literal, qualified};
 use crate::error::Result;
@@ -148,8 +149,8 @@ const RELATIONS: &str = "SELECT c.oid, c.relname, c.relnamespace, c.relkind, c.r
     CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partkey, \
     CASE WHEN c.relispartition AND c.relkind <> 'I' THEN pg_get_expr(c.relpartbound, c.oid) END AS partbound, \
     CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS viewdef, \
-    fs.srvname, ARRAY(SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) \
-        FROM pg_options_to_table(ft.ftoptions) ORDER BY option_name) AS ftoptions, \
+    fs.srvname, CASE WHEN c.relkind = 'f' THEN ARRAY(SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) \
+        FROM pg_options_to_table(ft.ftoptions) ORDER BY option_name) END AS ftoptions, \
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / current_setting('block_size')::int END AS blocks, \
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) + COALESCE(pg_relation_size(tc.oid), 0) END AS bytes \
     FROM pg_catalog.pg_class c \
@@ -202,13 +203,13 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             blocks: row.number("blocks")?,
             bytes: row.number("bytes")?,
         };
-        reader.relations.insert(oid, relation);
+        reader.relations.insert(oid, Arc::new(relation));
     }
     read_columns(reader).await?;
     let inherits = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits ORDER BY inhrelid, inhseqno";
     for row in reader.query(inherits).await? {
         if let Some(child) = reader.relations.get_mut(&row.oid("inhrelid")?) {
-            child.parents.push(row.oid("inhparent")?);
+            Arc::make_mut(child).parents.push(row.oid("inhparent")?);
         }
     }
     settle_inheritance(reader);
@@ -232,8 +233,9 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
          a.attstorage, t.typstorage, a.attcompression, a.attidentity, a.attgenerated, a.attacl AS acl, \
          acldefault('c', c.relowner) AS acldefault, format_type(t.oid, a.atttypmod) AS type, \
          array_to_string(a.attoptions, ', ') AS options, \
-         ARRAY(SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) \
-             FROM pg_options_to_table(a.attfdwoptions) ORDER BY option_name) AS fdwoptions, \
+         CASE WHEN a.attfdwoptions IS NOT NULL THEN ARRAY(SELECT quote_ident(option_name) || ' ' || \
+             quote_literal(option_value) FROM pg_options_to_table(a.attfdwoptions) ORDER BY option_name) END \
+             AS fdwoptions, \
          CASE WHEN a.attcollation <> t.typcollation THEN \
              quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END AS collation, \
          d.oid AS adoid, pg_get_expr(d.adbin, d.adrelid) AS expression, {not_null} \
@@ -265,7 +267,7 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
             }),
         };
         let acl = (row.opt("acl")?.is_some() || initial.is_some()).then(|| Acl::from_row(&row)).transpose()?;
-        relation.columns.push(Column {
+        Arc::make_mut(relation).columns.push(Column {
             number,
             name,
             dropped: row.flag("attisdropped")?,
@@ -301,8 +303,10 @@ fn settle_inheritance(reader: &mut Reader<'_>) {
     children.sort_unstable();
     for (_, oid) in children {
         let Some(mut child) = reader.relations.remove(&oid) else { continue };
-        let parents: Vec<&Relation> = child.parents.iter().filter_map(|p| reader.relations.get(p)).collect();
-        for column in &mut child.columns {
+        let parents: Vec<&Arc<Relation>> = child.parents.iter().filter_map(|p| reader.relations.get(p)).collect();
+        let partition = child.partition;
+        let mut columns = child.columns.clone();
+        for column in &mut columns {
             let name = column.name.clone();
             let same: Vec<&Column> =
                 parents.iter().flat_map(|p| &p.columns).filter(|c| !c.dropped && c.name == name).collect();
@@ -319,16 +323,17 @@ fn settle_inheritance(reader: &mut Reader<'_>) {
             // Expressions are inherited; since 16 a child can have another one.
             let expression = |c: &Column| c.default.as_ref().map(|d| d.1.clone());
             let mut generated = same.iter().filter(|c| c.generated != '\0').peekable();
-            column.same_expression = !child.partition
+            column.same_expression = !partition
                 && generated.peek().is_some()
                 && generated.all(|c| reader.major < 16 || expression(c) == expression(column));
         }
+        Arc::make_mut(&mut child).columns = columns;
         reader.relations.insert(oid, child);
     }
 }
 
 /// How many ancestors are above a relation, at most.
-fn generation(relations: &BTreeMap<u32, Relation>, oid: u32) -> usize {
+fn generation(relations: &BTreeMap<u32, Arc<Relation>>, oid: u32) -> usize {
     let parents = relations.get(&oid).into_iter().flat_map(|r| &r.parents);
     parents.map(|&p| generation(relations, p) + 1).max().unwrap_or_default()
 }

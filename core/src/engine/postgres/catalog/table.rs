@@ -190,7 +190,7 @@ pub(super) fn add_default(
 fn tail(reader: &Reader<'_>, table: &Relation) -> String {
     let mut sql = String::new();
     if !table.parents.is_empty() && !table.partition {
-        let parents = table.parents.iter().filter_map(|p| reader.relations.get(p)).map(Relation::path);
+        let parents = table.parents.iter().filter_map(|p| reader.relations.get(p)).map(|r| r.path());
         let _ = write!(sql, "\nINHERITS ({})", parents.collect::<Vec<_>>().join(", "));
     }
     if let Some(key) = &table.partition_key {

@@ -90,6 +90,39 @@ async fn dev_script() {
     std::fs::write(std::env::var("DEV_OUT").unwrap() + ".warn", warnings).unwrap();
     std::fs::write(std::env::var("DEV_OUT").unwrap() + ".time", format!("{took:?} {}\n", catalog.entries.len()))
         .unwrap();
+    let json: Vec<serde_json::Value> = catalog
+        .entries
+        .iter()
+        .map(|e| {
+            serde_json::json!([
+                e.dump_id,
+                e.catalog,
+                e.oid,
+                e.tag,
+                e.desc,
+                e.section as i32 + 1,
+                e.defn,
+                e.drop,
+                e.copy,
+                e.namespace,
+                e.tablespace,
+                e.table_am,
+                e.owner,
+                e.dependencies
+            ])
+        })
+        .collect();
+    let los = catalog.large_objects.clone();
+    let tables: Vec<serde_json::Value> = catalog
+        .tables
+        .iter()
+        .map(|t| serde_json::json!([t.dump_id, t.schema, t.name, t.columns, t.filter, t.blocks, t.bytes]))
+        .collect();
+    std::fs::write(
+        std::env::var("DEV_OUT").unwrap() + ".json",
+        serde_json::json!([json, tables, los, catalog.fingerprint]).to_string(),
+    )
+    .unwrap();
     let toc: String = catalog
         .entries
         .iter()
