@@ -11,14 +11,18 @@ use super::draft::{Body, Extra, Named};
 use super::reader::{Key, Reader, class};
 use super::row::Row;
 
-/// Everything with privileges: what it is, where, its name but for arguments, whether it can have default privileges.
+/// Everything with privileges of its own, its name without arguments. A column whose last privilege was revoked has
+/// none again, and may have had some at first.
 const OBJECTS: &str = "SELECT c.tableoid AS class, c.oid, 0 AS sub, c.relnamespace AS namespace, c.relname AS name, \
         CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS type, NULL AS attname, c.relowner AS owner, c.relacl AS acl \
-    FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
+    FROM pg_catalog.pg_class c WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
     UNION ALL SELECT c.tableoid, c.oid, a.attnum, c.relnamespace, c.relname, 'c', a.attname, c.relowner, a.attacl \
         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid WHERE NOT a.attisdropped \
+        AND (a.attacl IS NOT NULL OR a.attrelid IN (SELECT objoid FROM pg_catalog.pg_init_privs WHERE objsubid <> 0)) \
     UNION ALL SELECT tableoid, oid, 0, pronamespace, proname, 'f', NULL, proowner, proacl FROM pg_catalog.pg_proc \
+        WHERE proacl IS NOT NULL \
     UNION ALL SELECT tableoid, oid, 0, typnamespace, typname, 'T', NULL, typowner, typacl FROM pg_catalog.pg_type \
+        WHERE typacl IS NOT NULL \
     UNION ALL SELECT tableoid, oid, 0, oid, nspname, 'n', NULL, nspowner, nspacl FROM pg_catalog.pg_namespace \
     UNION ALL SELECT tableoid, oid, 0, 11, lanname, 'l', NULL, lanowner, lanacl FROM pg_catalog.pg_language \
         WHERE lanpltrusted AND oid < 16384 \

@@ -217,6 +217,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
 }
 
 async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
+    // Options that begin with `pg_` are the server's own book-keeping (`pg_attver`, since 15.20), never set by DDL.
     // Since 18 NOT NULL is a constraint with a name of its own.
     let (not_null, join) = if reader.major >= 18 {
         (
@@ -232,7 +233,8 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
         "SELECT a.attrelid, a.attnum, a.attname, a.attisdropped, a.attislocal, a.attnotnull, a.attstattarget, \
          a.attstorage, t.typstorage, a.attcompression, a.attidentity, a.attgenerated, a.attacl AS acl, \
          acldefault('c', c.relowner) AS acldefault, format_type(t.oid, a.atttypmod) AS type, \
-         array_to_string(a.attoptions, ', ') AS options, \
+         CASE WHEN a.attoptions IS NOT NULL THEN array_to_string(ARRAY(SELECT o FROM unnest(a.attoptions) o \
+             WHERE o NOT LIKE 'pg\\_%'), ', ') END AS options, \
          CASE WHEN a.attfdwoptions IS NOT NULL THEN ARRAY(SELECT quote_ident(option_name) || ' ' || \
              quote_literal(option_value) FROM pg_options_to_table(a.attfdwoptions) ORDER BY option_name) END \
              AS fdwoptions, \
