@@ -43,7 +43,8 @@ async fn read_casts(reader: &mut Reader<'_>) -> Result<()> {
         let draft = Draft::new("CAST", None, format!("CAST {types}"), "")
             .sql(format!("CREATE CAST {types} {method}{context};\n"), format!("DROP CAST {types};\n"))
             .with(reader.remarks(class::CAST, oid, named));
-        reader.add_whole(class::CAST, oid, Kind::Cast, &row.text("name")?, draft);
+        let node = reader.add_whole(class::CAST, oid, Kind::Cast, &row.text("name")?, draft);
+        reader.nodes[node].detail = types;
     }
     Ok(())
 }

@@ -79,6 +79,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
                 .with(con_remarks);
             draft.tablespace = tablespace;
             let con = reader.add_whole(class::CONSTRAINT, constraint, Kind::Constraint, &conname, draft);
+            reader.nodes[con].detail.clone_from(&table.name);
             let index = Node::new(Kind::Index, Some(&schema), &name);
             let index = reader.add(Key::Object(class::RELATION, oid), index, Body::Silent);
             reader.need(index, con);
