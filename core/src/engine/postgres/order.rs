@@ -35,6 +35,7 @@ pub(crate) enum Kind {
     TextSearchConfiguration,
     ForeignDataWrapper,
     ForeignServer,
+    UserMapping,
     /// A table, sequence or foreign table.
     Table,
     View,
@@ -307,7 +308,8 @@ fn break_loop(nodes: &mut [Node], ring: &[usize]) {
         ring.iter().copied().find_map(|part| {
             let node = &nodes[part];
             let parent = node.part_of?;
-            (node.kind == kind && ring.contains(&parent) && whole(nodes[parent].kind)).then_some((parent, part))
+            let fits = node.kind == kind && !node.separate && ring.contains(&parent) && whole(nodes[parent].kind);
+            fits.then_some((parent, part))
         })
     };
     let after_boundary = || {

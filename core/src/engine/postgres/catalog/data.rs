@@ -12,7 +12,7 @@ use super::reader::{Key, Reader, class};
 use super::relation::Relation;
 
 /// Sequences whose values are asked for in one query.
-const SEQUENCES_PER_QUERY: usize = 500;
+const SEQUENCES_PER_QUERY: usize = 100;
 
 /// Adds the data of a table. `filter` is the condition of an extension's configuration table.
 pub(super) fn add_table(reader: &mut Reader<'_>, table: &Relation, node: usize, filter: Option<String>) {

@@ -68,9 +68,10 @@ impl Emitter {
             }
             Settled::Entry(mut draft) => {
                 let id = self.number()?;
-                // Data depends on its table alone: pg_restore counts on it.
+                // Data needs its table first of all: pg_restore counts on it. Configuration tables of extensions have
+                // their foreign keys already and need each other's data too.
                 let needs = if matches!(self.nodes[node].kind, Kind::TableData | Kind::SequenceValue) {
-                    self.nodes[node].needs.first().and_then(|&n| self.ids[n]).into_iter().collect()
+                    self.nodes[node].needs.iter().filter_map(|&n| self.ids[n]).collect()
                 } else {
                     self.needs(node)
                 };

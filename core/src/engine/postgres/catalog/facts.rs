@@ -65,8 +65,9 @@ impl<'c> Reader<'c> {
         }
         let comments = format!(
             "SELECT classoid, objoid, objsubid, description FROM pg_catalog.pg_description \
-             WHERE objoid >= {FIRST_USER_OID} OR classoid = {} ORDER BY 1, 2, 3",
-            class::NAMESPACE
+             WHERE objoid >= {FIRST_USER_OID} OR classoid IN ({}, {}) ORDER BY 1, 2, 3",
+            class::NAMESPACE,
+            class::LARGE_OBJECT
         );
         for row in self.query(&comments).await? {
             let of = self.comments.entry((row.oid("classoid")?, row.oid("objoid")?)).or_default();

@@ -6,18 +6,26 @@
 
 mod acl;
 mod aggregate;
+mod base_type;
 mod check;
+mod collation;
+mod conversion;
 mod data;
 mod default_acl;
 mod depend;
 mod domain;
 mod draft;
 mod emit;
+mod event_trigger;
 mod extension;
 mod facts;
+mod foreign;
 mod foreign_key;
 mod function;
+mod given_acl;
 mod index;
+mod language;
+mod operator;
 mod policy;
 mod publication;
 mod reader;
@@ -27,7 +35,9 @@ mod rule;
 mod schema;
 mod sequence;
 mod statistics;
+mod subscription;
 mod table;
+mod text_search;
 mod trigger;
 mod types;
 mod unsupported;
@@ -109,8 +119,15 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
     relation::read(reader).await?;
     let checks = check::read(reader).await?;
     types::read(reader, &checks).await?;
+    base_type::read(reader).await?;
+    collation::read(reader).await?;
     function::read(reader).await?;
     aggregate::read(reader).await?;
+    operator::read(reader).await?;
+    conversion::read(reader).await?;
+    language::read(reader).await?;
+    text_search::read(reader).await?;
+    foreign::read(reader).await?;
     for relation in reader.relations.values().filter(|r| !r.member).cloned().collect::<Vec<_>>() {
         match relation.kind {
             'r' | 'p' | 'f' => {
@@ -130,11 +147,14 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
     policy::read(reader).await?;
     statistics::read(reader).await?;
     publication::read(reader).await?;
+    subscription::read(reader).await?;
+    event_trigger::read(reader).await?;
     default_acl::read(reader).await?;
     let large_objects = data::read_large_objects(reader).await?;
     data::read_configuration(reader, configuration).await?;
     data::read_sequences(reader).await?;
     data::order_refreshes(reader).await?;
+    given_acl::read(reader).await?;
     depend::read(reader).await?;
     unsupported::report(reader).await?;
     let take = std::mem::take::<Vec<_>>;

@@ -45,7 +45,7 @@ pub(super) fn add_materialized(reader: &mut Reader<'_>, view: &Relation) {
     let defn = format!(
         "CREATE MATERIALIZED VIEW {path}{options} AS\n{}\n  WITH NO DATA;\n{}{}{}",
         view.query,
-        table::column_settings(view),
+        table::column_settings(reader, view),
         table::relation_settings(view),
         reader.bind_to_extensions(class::RELATION, view.oid, "MATERIALIZED VIEW", &qualified(&view.schema, &view.name))
     );
