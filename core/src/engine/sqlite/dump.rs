@@ -210,7 +210,9 @@ impl Snapshot for SqliteSnapshot {
             }
         }
         drop(stop);
+        // In an order that does not depend on which thread was first.
         tables.sort_by(|a, b| a.name.cmp(&b.name));
+        warnings.sort_by(|a, b| (&a.code, &a.message).cmp(&(&b.code, &b.message)));
         Ok(SnapshotSummary { point, tables, warnings })
     }
 }

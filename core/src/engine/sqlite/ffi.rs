@@ -98,17 +98,9 @@ impl Connection {
             ffi::sqlite3_progress_handler(db, STEPS, Some(progress), address);
             ffi::sqlite3_busy_handler(db, Some(busy), address);
         }
-        // The file may come from anywhere: its views and triggers get no unsafe functions, and names in double
-        // quotes that are no columns are errors, not strings.
-        connection.configure(ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)?;
-        connection.configure(ffi::SQLITE_DBCONFIG_DQS_DML, 0)?;
+        // The file may come from anywhere: its views and indexes get no unsafe functions.
+        connection.execute("PRAGMA trusted_schema = OFF")?;
         Ok(connection)
-    }
-
-    fn configure(&self, option: c_int, value: c_int) -> Result<()> {
-        // SAFETY: these options take an int and a place for an int, which may be null.
-        let code = unsafe { ffi::sqlite3_db_config(self.db.as_ptr(), option, value, ptr::null_mut::<c_int>()) };
-        self.expect(code, ffi::SQLITE_OK)
     }
 
     /// Names another file in errors: the database that this one is a copy of.

@@ -59,6 +59,7 @@ fn table(connection: &Connection, raw: String) -> Result<Table> {
 /// | text | 3 | length in bytes (4 bytes, little-endian), then UTF-8 whatever the database's encoding |
 /// | blob | 4 | length in bytes (4 bytes, little-endian), then the bytes |
 fn summarize(connection: &Connection, table: &Table) -> Result<TableSummary, Failure> {
+    // A bare name in quotes that is no column would be a string; a qualified one is an error.
     let columns: Vec<String> = table.columns.iter().map(|c| format!("t.{}", quoted(c))).collect();
     // NOT INDEXED: the table's own rows, not what an index that covers them says.
     let sql = format!("SELECT {} FROM main.{} AS t NOT INDEXED", columns.join(", "), quoted(&table.raw));
