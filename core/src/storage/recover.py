@@ -11,6 +11,7 @@ Needs Python 3.10 or newer and, for encrypted backups, `pip install "cryptograph
 
     --identity FILE       an age identity or SSH private key that the store, or this backup, was encrypted to
     --raw-key-file FILE   a file with the raw 32-byte key, in hex or base64 (with or without "raw:")
+    --signer KEY          believe the host with this public key (lastgood-signer1...), if it signed the backup
     --accept-unknown      go on although it cannot be told who wrote the backup
 """
 import argparse, base64, collections, hashlib, hmac, json, pathlib, re, struct, subprocess, sys, zlib
@@ -76,17 +77,23 @@ class Manifest:
 
 
 def age(path, identity):
-    """What `age` decrypts of a file, or None. `identity` is a file's path or an identity's text; with None, age asks for a
-    passphrase on the terminal."""
+    """What `age` decrypts of a file, or None. `identity` is a file's path or an identity's text (it never touches the disk);
+    with None, age asks for a passphrase on the terminal."""
     text = identity if isinstance(identity, bytes) else None
     chosen = [] if identity is None else ["--identity", "-" if text else identity]
     try:
-        done = subprocess.run(["age", "--decrypt", *chosen, str(path)], input=text, stdout=subprocess.PIPE,
-                              stderr=None if identity is None else subprocess.DEVNULL)
+        done = subprocess.run(["age", "--decrypt", *chosen, str(path)], input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError:
-        raise Stop("The program `age` is missing: apt install age, brew install age, or "
-                   "https://age-encryption.org") from None
-    return done.stdout if done.returncode == 0 else None
+        raise Stop("The program `age` is missing: apt install age, brew install age, or https://age-encryption.org") from None
+    if done.returncode == 0:
+        return done.stdout
+    Keys.refusals.append(f"{path.relative_to(STORE)}: {done.stderr.decode(errors='replace').strip().splitlines()[:1]}")
+    return None
+
+
+def bech32_bytes(digits):
+    """The 32 bytes in Bech32 digits, without the checksum: a mistyped key fails where it is used."""
+    return (int("".join(f"{BECH32.index(c):05b}" for c in digits[:52]), 2) >> 4).to_bytes(32, "big")
 
 
 def hkdf(hash_name, secret, purpose):
@@ -99,7 +106,8 @@ def identity_of_raw_key(path):
     """The age identity that follows from a raw key: HKDF-SHA-512, written in Bech32."""
     text = pathlib.Path(path).read_text().strip().removeprefix("raw:")
     try:
-        raw = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text.rstrip("=") + "=", "-_" if re.search("[-_]", text) else None)
+        plain = text.rstrip("=").replace("-", "+").replace("_", "/") + "="
+        raw = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(plain, validate=True)
     except ValueError:
         raw = b""
     if len(raw) != 32:
@@ -115,26 +123,29 @@ def identity_of_raw_key(path):
 
 
 class Keys:
+    refusals = []
+
     def __init__(self, args):
-        self.given = identity_of_raw_key(args.raw_key_file) if args.raw_key_file else args.identity
+        self.given, self.signer = identity_of_raw_key(args.raw_key_file) if args.raw_key_file else args.identity, args.signer
         slots = [p for p in (STORE / "keys").glob("[0-9]*-*.age")]
         self.slots = sorted(slots, key=lambda p: int(p.name.split("-")[0]), reverse=True)
         self.found = []
 
     def identities(self):
-        """What may open a backup: first what was given, then what the store's key slots hold."""
+        """What may open a backup: what opened the one before, what the store's key slots hold, and what was given itself."""
         yield from self.found
-        if self.given:
-            yield self.given
         for slot in self.slots if not self.found else []:
             head = slot.read_bytes()[:200]
             if head.startswith(PROVIDER):
-                say(f"{slot.relative_to(STORE)} is for a key provider: let it open what follows the first line, and give that as --identity.")
+                say(f"{slot.relative_to(STORE)} is for a key provider: let it open what follows the first line of the file,\n"
+                    "and give the result as --identity.")
             elif self.given or b"\n-> scrypt " in head:
                 if not self.given:
                     say(f"Unlocking {slot.relative_to(STORE)} with its passphrase ...")
                 if identity := age(slot, self.given):
                     yield identity
+        if self.given:
+            yield self.given
 
     def data_key(self, manifest):
         """The backup's own key; the highest key-NNNN.age counts."""
@@ -147,24 +158,34 @@ class Keys:
             if key := age(wrapped, identity):
                 self.found = [identity]  # Nobody types a passphrase twice.
                 return bytes.fromhex(key.decode())
-        raise Stop("No key fits. Check the passphrase, or give --identity FILE or --raw-key-file FILE.")
+        raise Stop("\n".join(["No key fits. Check the passphrase, or give --identity FILE or --raw-key-file FILE.", *self.refusals]))
 
-    def check_author(self, manifest):
+    def is_ours(self, manifest):
         """Whether it is certain that a host of the store wrote this: anybody can encrypt."""
         auth = manifest.auth
         if auth["scheme"] == "ed25519":
-            say(f"The backup says that this host signed it: {auth['signer']}")
-        if auth["scheme"] != "hmac-sha256" or not self.found:
+            say(f"Signed by the host {auth['signer']}")
+            return auth["signer"] == self.signer and self.signed(manifest, auth)
+        if auth["scheme"] != "hmac-sha256":
             return False
         text = self.found[0] if isinstance(self.found[0], bytes) else pathlib.Path(self.found[0]).read_bytes()
-        for epoch, digits in re.findall(r"# epoch (\d+).*\r?\n *AGE-SECRET-KEY-1([A-Z0-9]{52})", text.decode()):
+        for epoch, digits in re.findall(r"# epoch (\d+).*\r?\n *AGE-SECRET-KEY-1([A-Z0-9]{58})", text.decode(errors="replace")):
             if int(epoch) == auth["epoch"]:
-                number = int("".join(f"{BECH32.index(c):05b}" for c in digits.lower()), 2) >> 4
-                key = hkdf("sha256", number.to_bytes(32, "big"), b"lastgood/1 manifest authentication")
+                key = hkdf("sha256", bech32_bytes(digits.lower()), b"lastgood/1 manifest authentication")
                 if hmac.digest(key, manifest.signed, "sha256").hex() == auth["tag"]:
                     return True
                 raise Stop("manifest.json was altered, or written by somebody without the store's key. Do not use this backup.")
         return False
+
+    def signed(self, manifest, auth):
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        public = Ed25519PublicKey.from_public_bytes(bech32_bytes(self.signer.removeprefix("lastgood-signer1")))
+        try:
+            public.verify(base64.b64decode(auth["signature"]), manifest.signed)
+        except InvalidSignature:
+            raise Stop("manifest.json was altered: its signature does not fit. Do not use this backup.") from None
+        return True
 
 
 def check_volume(manifest, name):
@@ -212,9 +233,10 @@ def recover(args):
         raise Stop(f"{out} or {partial} exists already. Give a folder that does not exist yet.")
     keys, manifest = Keys(args), Manifest(folder)
     header, key = manifest.header, keys.data_key(manifest)
-    if key and not keys.check_author(manifest) and not args.accept_unknown:
-        raise Stop("It cannot be told here who wrote this backup: its data are as they were sealed, but sealing needs no secret.\n"
-                   "If you trust this copy of the store, run this again with --accept-unknown.")
+    if key and not keys.is_ours(manifest) and not args.accept_unknown:
+        raise Stop("It cannot be told here who wrote this backup: it is as it was sealed, but sealing needs no secret.\n"
+                   "Give the writing host's public key as --signer, or the store's identity as --identity; or, if you trust this copy\n"
+                   "of the store, run this again with --accept-unknown.")
     opened, work, body = {header["id"]: (manifest, key)}, collections.defaultdict(list), manifest.open_body(key)
     partial.mkdir(parents=True)
     for file in body["files"]:
@@ -235,12 +257,13 @@ def recover(args):
         say(f"Opening {backup}/{volume} ...")
         copy_parts(*opened[backup], volume, parts, partial)
     partial.rename(out)
-    say(f"\nDone: {header['database']} as of {header['started_at']}, {len(body['files'])} files in {out}.\n" + NEXT[header["engine"]].format(out))
+    say(f"\nDone: {header['database']} as of {header['started_at']}, {len(body['files'])} files in {out}.")
+    say(NEXT[header["engine"]].format(out))
 
 
 UNPACK = "    find {0} -name '*.zst' -exec unzstd -q --rm {{}} + ; find {0} -name '*.gz' -exec gunzip {{}} +\n"
 NEXT = {
-    "postgres": "It is in pg_dump's directory format. Load it into a new database (its roles must exist; --no-owner does without):\n"
+    "postgres": "It is pg_dump's directory format. Load it into a new database (its roles must exist; --no-owner does without):\n"
                 + UNPACK + "    createdb NEW && pg_restore -j 2 --exit-on-error -d NEW {0}",
     "sqlite": "It is the database file itself. Unpack it and see that it is whole:\n"
               + UNPACK + "    sqlite3 {0}/*.db 'PRAGMA integrity_check; PRAGMA foreign_key_check;'",
@@ -253,6 +276,7 @@ def main():
     parser.add_argument("out", nargs="?", help="a new folder for the dump's files")
     parser.add_argument("--identity", metavar="FILE")
     parser.add_argument("--raw-key-file", metavar="FILE")
+    parser.add_argument("--signer", metavar="KEY")
     parser.add_argument("--accept-unknown", action="store_true")
     args = parser.parse_args()
     if args.backup and args.out:
