@@ -4,7 +4,12 @@
 //!
 //! SCALE 0.333 is a plain dump of 470 MB (the recipe of the sample data); RUNS 3 gives medians of three. Each contender
 //! runs once in each round, so that a noisy minute hits all of them. The table gives seconds, the ratio to `lastgood`, bytes stored and peak memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench talks, and fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench talks, and fails by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,8 +46,14 @@ fn main() {
     let url = server.url("bench");
 
     let mut backups = vec![
-        contender("lastgood (zstd, AES-256-GCM, SHA-256, hashes)", format!("exec {lastgood} -q backup --store $OUT/store --key-file {key}")),
-        contender("lastgood --jobs 1", format!("exec {lastgood} -q backup --jobs 1 --store $OUT/store --key-file {key}")),
+        contender(
+            "lastgood (zstd, AES-256-GCM, SHA-256, hashes)",
+            format!("exec {lastgood} -q backup --store $OUT/store --key-file {key}"),
+        ),
+        contender(
+            "lastgood --jobs 1",
+            format!("exec {lastgood} -q backup --jobs 1 --store $OUT/store --key-file {key}"),
+        ),
         contender("pg_dump -Fc", format!("{bin}/pg_dump -Fc -f $OUT/dump $DATABASE_URL")),
         contender("pg_dump -Fd -j2", format!("{bin}/pg_dump -Fd -j2 -f $OUT/dump $DATABASE_URL")),
         contender(
@@ -58,12 +69,26 @@ fn main() {
 
     let kept = folder.path().join("kept");
     std::fs::create_dir(&kept).unwrap();
-    bash(&format!("{lastgood} -q backup --store $OUT/store --key-file {key} && {bin}/pg_dump -Fd -j2 -f $OUT/dump $DATABASE_URL"), &kept, &url);
+    bash(
+        &format!(
+            "{lastgood} -q backup --store $OUT/store --key-file {key} && {bin}/pg_dump -Fd -j2 -f $OUT/dump $DATABASE_URL"
+        ),
+        &kept,
+        &url,
+    );
     let kept = kept.display();
     let copy = server.url("bench_copy");
     let mut restores = vec![
-        contender("lastgood", format!("exec {lastgood} -q restore latest --store {kept}/store --key-file {key} --target {copy}")),
-        contender("pg_restore -j2", format!("{bin}/createdb --maintenance-db=$DATABASE_URL bench_copy && {bin}/pg_restore -j2 -d {copy} {kept}/dump")),
+        contender(
+            "lastgood",
+            format!("exec {lastgood} -q restore latest --store {kept}/store --key-file {key} --target {copy}"),
+        ),
+        contender(
+            "pg_restore -j2",
+            format!(
+                "{bin}/createdb --maintenance-db=$DATABASE_URL bench_copy && {bin}/pg_restore -j2 -d {copy} {kept}/dump"
+            ),
+        ),
     ];
     measure(&mut restores, runs, &url, &server);
     print_table(&format!("restore, scale {scale}, medians of {runs}"), &restores);
@@ -121,7 +146,14 @@ fn print_table(title: &str, contenders: &[Contender]) {
     };
     let ours = median(&contenders[0]);
     for c in contenders {
-        println!("{:50} {:8.2} {:6.2} {:12} {:9}", c.name, median(c), median(c) / ours, c.stored_bytes, c.peak_bytes >> 20);
+        println!(
+            "{:50} {:8.2} {:6.2} {:12} {:9}",
+            c.name,
+            median(c),
+            median(c) / ours,
+            c.stored_bytes,
+            c.peak_bytes >> 20
+        );
     }
 }
 

@@ -31,14 +31,20 @@ async fn tell(folder: &Path) -> Result<()> {
         .await?;
 
     let backup = vault.backup().tag("quickstart").await?;
-    println!("backup   {} holds {} rows: {} bytes, stored encrypted as {}", backup.id, backup.rows, backup.source_bytes, backup.stored_bytes);
+    println!(
+        "backup   {} holds {} rows: {} bytes, stored encrypted as {}",
+        backup.id, backup.rows, backup.source_bytes, backup.stored_bytes
+    );
     for b in vault.list().await? {
         println!("list     {} of {}, {} tables", b.id, b.database, b.tables);
     }
     let verified = vault.verify(&backup.id).await?;
     println!("verify   every one of {} stored bytes is as it was written", verified.stored_bytes);
     let drill = vault.drill(&backup.id).query("SELECT count(*) > 0 FROM orders").await?;
-    println!("drill    restored in {} ms: {} tables and {} rows are the same", drill.restore_ms, drill.tables, drill.rows);
+    println!(
+        "drill    restored in {} ms: {} tables and {} rows are the same",
+        drill.restore_ms, drill.tables, drill.rows
+    );
     let restore = vault.restore(&backup.id).target(format!("sqlite:{}", restored.display())).await?;
     println!("restore  {} bytes into {}", restore.bytes, restore.target);
 

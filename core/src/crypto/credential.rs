@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -15,8 +14,8 @@ use crate::secret::{Key, Secret};
 
 /// Seals key slots with something of the caller's own: a cloud's key management, a hardware module.
 ///
-/// It is asked once when a repository is opened, and once for each new slot; backups never wait for it.
-#[async_trait]
+/// It is asked once when a repository is opened, and once for each new slot; backups never wait for it. The calls come on a
+/// thread that may block; an asynchronous client is driven there with `tokio::runtime::Handle::current().block_on(…)`.
 pub trait KeyProvider: Send + Sync {
     /// A short name, kept in the slot so that another provider is not asked to open it. One line.
     fn name(&self) -> &str;
@@ -25,13 +24,13 @@ pub trait KeyProvider: Send + Sync {
     ///
     /// # Errors
     /// Whatever the provider meets.
-    async fn wrap(&self, identity_file: &[u8]) -> Result<Vec<u8>>;
+    fn wrap(&self, identity_file: &[u8]) -> Result<Vec<u8>>;
 
     /// Opens what [`wrap`](Self::wrap) sealed, and refuses it when it was altered.
     ///
     /// # Errors
     /// `WrongKey` when the provider's key is another one; whatever else the provider meets.
-    async fn unwrap(&self, sealed: &[u8]) -> Result<Vec<u8>>;
+    fn unwrap(&self, sealed: &[u8]) -> Result<Vec<u8>>;
 }
 
 /// What opens a repository.

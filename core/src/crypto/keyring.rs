@@ -109,11 +109,11 @@ impl fmt::Debug for SlotKey {
 
 /// Makes a key slot: the repository's identity, locked.
 ///
-/// Only a provider is waited for; a passphrase costs some 0.2 s of one CPU before this returns.
+/// A passphrase costs some 0.2 s of one CPU before this returns.
 ///
 /// # Errors
 /// What the provider says.
-pub async fn seal_slot(keys: &RepositoryKeys, lock: &SlotKey) -> Result<Vec<u8>> {
+pub fn seal_slot(keys: &RepositoryKeys, lock: &SlotKey) -> Result<Vec<u8>> {
     let file = keys.identity_file();
     let file = file.expose().as_bytes();
     match &lock.0 {
@@ -125,7 +125,7 @@ pub async fn seal_slot(keys: &RepositoryKeys, lock: &SlotKey) -> Result<Vec<u8>>
         Lock::Recipients(recipients) => age_file::encrypt(&recipients.age(), file),
         Lock::Provider(provider) => {
             let mut slot = format!("{PROVIDER_MAGIC}{}\n", provider.name()).into_bytes();
-            slot.extend(provider.wrap(file).await?);
+            slot.extend(provider.wrap(file)?);
             Ok(slot)
         }
     }
@@ -133,18 +133,18 @@ pub async fn seal_slot(keys: &RepositoryKeys, lock: &SlotKey) -> Result<Vec<u8>>
 
 /// Opens a key slot.
 ///
-/// Only a provider is waited for; a passphrase costs some 0.2 s of one CPU before this returns.
+/// A passphrase costs some 0.2 s of one CPU before this returns.
 ///
 /// # Errors
 /// `WrongKey` when the credential does not fit, `KeySlot` when a passphrase asks for more work than is obeyed, `Damaged` when the slot was
 /// altered, and what the provider says.
-pub async fn open_slot(slot: &[u8], credential: &Credential) -> Result<RepositoryKeys> {
+pub fn open_slot(slot: &[u8], credential: &Credential) -> Result<RepositoryKeys> {
     let file = match (slot.strip_prefix(PROVIDER_MAGIC.as_bytes()), credential) {
         (None, credential) => credential.open_age(slot)?,
         (Some(rest), Credential::Provider(provider)) => {
             let sealed = rest.strip_prefix(provider.name().as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
             let sealed = sealed.ok_or_else(|| other_provider(rest))?;
-            Zeroizing::new(provider.unwrap(sealed).await?)
+            Zeroizing::new(provider.unwrap(sealed)?)
         }
         (Some(rest), _) => return Err(other_provider(rest)),
     };
@@ -160,7 +160,7 @@ pub async fn open_slot(slot: &[u8], credential: &Credential) -> Result<Repositor
 ///
 /// # Errors
 /// `WrongKey` when none opens, which names each slot and its reason; `KeySlot` when there is none.
-pub async fn unlock(slots: &[(String, Vec<u8>)], credential: &Credential) -> Result<(RepositoryKeys, String)> {
+pub fn unlock(slots: &[(String, Vec<u8>)], credential: &Credential) -> Result<(RepositoryKeys, String)> {
     if let (Credential::Raw(key), true) = (credential, slots.is_empty()) {
         return Ok((RepositoryKeys::from_raw(key)?, String::new()));
     }
@@ -168,7 +168,7 @@ pub async fn unlock(slots: &[(String, Vec<u8>)], credential: &Credential) -> Res
     let mut order: Vec<_> = slots.iter().collect();
     order.sort_by_key(|(name, _)| std::cmp::Reverse(epoch_of(name)));
     for (name, bytes) in order {
-        match open_slot(bytes, credential).await {
+        match open_slot(bytes, credential) {
             Ok(keys) => return Ok((keys, name.clone())),
             Err(e) => refused.push((name, e)),
         }

@@ -232,10 +232,10 @@ pub(super) async fn unlock_any(
     slots: Vec<(String, Vec<u8>)>,
     credentials: Vec<Credential>,
 ) -> Result<(RepositoryKeys, String)> {
-    aside(async move {
+    aside(move || {
         let mut refused = None;
         for credential in &credentials {
-            match unlock(&slots, credential).await {
+            match unlock(&slots, credential) {
                 Err(e) if e.code() == Code::WrongKey => refused = Some(refused.unwrap_or(e)),
                 other => return other,
             }
@@ -246,11 +246,10 @@ pub(super) async fn unlock_any(
 }
 
 async fn seal(keys: RepositoryKeys, key: SlotKey) -> Result<Vec<u8>> {
-    aside(async move { seal_slot(&keys, &key).await }).await
+    aside(move || seal_slot(&keys, &key)).await
 }
 
-async fn aside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let runtime = tokio::runtime::Handle::current();
-    let result = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let result = tokio::task::spawn_blocking(work).await;
     result.unwrap_or_else(|e| Err(Error::new(Code::Internal, format!("a key task failed: {e}"))))
 }

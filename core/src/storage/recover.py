@@ -18,6 +18,7 @@ import argparse, base64, collections, hashlib, hmac, json, pathlib, re, struct, 
 STORE = pathlib.Path(__file__).resolve().parent
 PIECE = 1 << 20
 BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+PROVIDER = b"lastgood-provider/1 "
 
 
 class Stop(Exception):
@@ -28,162 +29,146 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-# --- the manifest: {"header":H,"body":B,"auth":A}, whose hashes are taken of the bytes of H and B as they stand ---
-
 class Manifest:
+    """manifest.json: {"header":H,"body":B,"auth":A}. Hashes are taken of H and B exactly as they stand there."""
+
     def __init__(self, folder):
-        path = folder / "manifest.json"
+        path, at, self.folder, self.sha256 = folder / "manifest.json", 0, folder, {}
         if not path.is_file():
             raise Stop(f"{path} is missing: {folder.name} is not a complete backup. Choose another one.")
-        text, raw, at = path.read_text("utf-8"), {}, 0
-        for name, before in (("header", '{"header":'), ("body", ',"body":'), ("auth", ',"auth":')):
-            try:
+        try:
+            text = path.read_text("utf-8")
+            for name, before in (("header", '{"header":'), ("body", ',"body":'), ("auth", ',"auth":')):
                 if not text.startswith(before, at):
                     raise ValueError
-                value, end = json.JSONDecoder().raw_decode(text, at + len(before))
-            except ValueError:
-                raise Stop(f"{path} is damaged. Use another copy of it, or another backup.") from None
-            raw[name], at = text[at + len(before):end], end
-            setattr(self, name, value)
-        self.folder, self.hashes = folder, {k: hashlib.sha256(v.encode()).hexdigest() for k, v in raw.items()}
+                start = at + len(before)
+                value, at = json.JSONDecoder().raw_decode(text, start)
+                setattr(self, name, value)
+                self.sha256[name] = hashlib.sha256(text[start:at].encode()).hexdigest()
+        except ValueError:
+            raise Stop(f"{path} is damaged. Use another copy of it, or another backup.") from None
         if self.header["format"] != 1 or self.header["requires"]:
-            raise Stop("This backup was made by a newer lastgood. Use the recover.py of its store.")
+            raise Stop("This backup was made by a newer lastgood. Use the recover.py of its own store.")
         if self.header["id"] != folder.name:
-            raise Stop(f"{path} belongs to {self.header['id']}: somebody moved it here.")
-        self.signed = "lastgood/1 manifest\n{header}\n{body}\n".format(**self.hashes).encode()
+            raise Stop(f"{path} is the one of {self.header['id']}: it was moved here. Put it back first.")
+        self.signed = f"lastgood/1 manifest\n{self.sha256['header']}\n{self.sha256['body']}\n".encode()
 
-    def context(self, *names):
+    def unseal(self, key, *names):
+        """A function from sealed bytes to plain ones, for the object of these names; None ends it."""
+        from cryptography.cobblestone import Cobblestone256Decryptor
+        from cryptography.exceptions import InvalidTag
         parts = ["lastgood/1", self.header["repository"], self.header["id"], *names]
-        return b"".join(struct.pack("<I", len(p.encode())) + p.encode() for p in parts)
+        opener = Cobblestone256Decryptor(key, b"".join(struct.pack("<I", len(p)) + p.encode() for p in parts))
+
+        def take(data):
+            try:
+                return opener.finalize() if data is None else opener.update(data)
+            except InvalidTag:
+                raise Stop(f"{self.folder / names[0]} does not fit its key: it was altered, cut or moved here.\n"
+                           "Use another copy of it, or another backup.") from None
+        return take
 
     def open_body(self, key):
         if key is None:
             return self.body
-        box = decryptor(key, self.context("manifest.json", self.hashes["header"]))
-        return json.loads(zlib.decompress(box(base64.b64decode(self.body)) + box(None)))
+        take = self.unseal(key, "manifest.json", self.sha256["header"])
+        return json.loads(zlib.decompress(take(base64.b64decode(self.body)) + take(None)))
 
 
-def decryptor(key, context):
-    """A function that takes sealed bytes and gives plain ones; None ends the object. Refuses what was altered."""
-    from cryptography.exceptions import InvalidTag
-    from cryptography.cobblestone import Cobblestone256Decryptor
-    box = Cobblestone256Decryptor(key, context)
-
-    def take(data):
-        try:
-            return box.finalize() if data is None else box.update(data)
-        except InvalidTag:
-            raise Stop("The data do not fit the key: they were altered, cut or moved here. Use another copy.") from None
-    return take
-
-
-# --- keys ---
-
-def age(path, identity=None, identity_file=None):
-    """What `age` decrypts, or None. It asks for a passphrase on the terminal by itself."""
-    args = ["age", "--decrypt"]
-    args += ["--identity", "-"] if identity else ["--identity", identity_file] if identity_file else []
+def age(path, identity):
+    """What `age` decrypts of a file, or None. `identity` is a file's path or an identity's text; with None, age asks for a
+    passphrase on the terminal."""
+    text = identity if isinstance(identity, bytes) else None
+    chosen = [] if identity is None else ["--identity", "-" if text else identity]
     try:
-        done = subprocess.run(args + [str(path)], input=identity, capture_output=bool(identity or identity_file),
-                              stdout=None if identity or identity_file else subprocess.PIPE)
+        done = subprocess.run(["age", "--decrypt", *chosen, str(path)], input=text, stdout=subprocess.PIPE,
+                              stderr=None if identity is None else subprocess.DEVNULL)
     except FileNotFoundError:
-        raise Stop("The program `age` is missing. Install it: apt install age, brew install age, or "
+        raise Stop("The program `age` is missing: apt install age, brew install age, or "
                    "https://age-encryption.org") from None
     return done.stdout if done.returncode == 0 else None
 
 
-def polymod(values):
-    c = 1
-    for v in values:
-        top, c = c >> 25, (c & 0x1FFFFFF) << 5 ^ v
-        for i, g in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
-            c ^= g if top >> i & 1 else 0
-    return c
-
-
 def hkdf(hash_name, secret, purpose):
-    """HKDF without salt, one block: 32 bytes."""
-    size = hashlib.new(hash_name).digest_size
-    key = hmac.digest(bytes(size), secret, hash_name)
+    """HKDF without salt, first 32 bytes."""
+    key = hmac.digest(bytes(hashlib.new(hash_name).digest_size), secret, hash_name)
     return hmac.digest(key, purpose + b"\x01", hash_name)[:32]
 
 
 def identity_of_raw_key(path):
+    """The age identity that follows from a raw key: HKDF-SHA-512, written in Bech32."""
     text = pathlib.Path(path).read_text().strip().removeprefix("raw:")
     try:
-        raw = bytes.fromhex(text) if len(text) == 64 else base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "==")
+        raw = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text.rstrip("=") + "=", "-_" if re.search("[-_]", text) else None)
     except ValueError:
         raw = b""
     if len(raw) != 32:
         raise Stop(f"{path} does not hold 32 bytes in hex or base64.")
-    number, prefix = int.from_bytes(hkdf("sha512", raw, b"lastgood/1 raw key"), "big") << 4, "age-secret-key-"
-    data = [number >> i & 31 for i in range(255, -1, -5)]
-    check = polymod([ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix] + data + [0] * 6) ^ 1
-    data += [check >> i & 31 for i in range(25, -1, -5)]
-    return f"# epoch 1\n{prefix}1{''.join(BECH32[d] for d in data)}\n".upper().replace("EPOCH", "epoch").encode()
+    number, prefix, check = int.from_bytes(hkdf("sha512", raw, b"lastgood/1 raw key"), "big") << 4, "age-secret-key-", 1
+    digits = [number >> i & 31 for i in range(255, -1, -5)]
+    for value in [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix] + digits + [0] * 6:
+        top, check = check >> 25, (check & 0x1FFFFFF) << 5 ^ value
+        for i, g in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check ^= g if top >> i & 1 else 0
+    digits += [(check ^ 1) >> i & 31 for i in range(25, -1, -5)]
+    return (prefix + "1" + "".join(BECH32[d] for d in digits)).upper().encode()
 
 
 class Keys:
     def __init__(self, args):
-        self.identity_file = args.identity
-        self.identity = identity_of_raw_key(args.raw_key_file) if args.raw_key_file else None
-        self.slots = sorted((STORE / "keys").glob("*.age"), key=lambda p: int(p.name.split("-")[0]), reverse=True)
+        self.given = identity_of_raw_key(args.raw_key_file) if args.raw_key_file else args.identity
+        slots = [p for p in (STORE / "keys").glob("[0-9]*-*.age")]
+        self.slots = sorted(slots, key=lambda p: int(p.name.split("-")[0]), reverse=True)
+        self.found = []
 
-    def candidates(self):
-        """Identities that may open a backup's key file, each as (text, file)."""
-        if self.identity or self.identity_file:
-            yield self.identity, self.identity_file
-            for slot in self.slots:
-                yield age(slot, self.identity, self.identity_file), None
-        for slot in [] if self.identity or self.identity_file else self.slots:
-            if b"-> scrypt " in slot.read_bytes()[:100]:
-                say(f"Unlocking {slot.relative_to(STORE)} with its passphrase ...")
-                yield age(slot), None
+    def identities(self):
+        """What may open a backup: first what was given, then what the store's key slots hold."""
+        yield from self.found
+        if self.given:
+            yield self.given
+        for slot in self.slots if not self.found else []:
+            head = slot.read_bytes()[:200]
+            if head.startswith(PROVIDER):
+                say(f"{slot.relative_to(STORE)} is for a key provider: let it open what follows the first line, and give that as --identity.")
+            elif self.given or b"\n-> scrypt " in head:
+                if not self.given:
+                    say(f"Unlocking {slot.relative_to(STORE)} with its passphrase ...")
+                if identity := age(slot, self.given):
+                    yield identity
 
     def data_key(self, manifest):
-        if manifest.header.get("encryption") is None:
+        """The backup's own key; the highest key-NNNN.age counts."""
+        if manifest.header["encryption"] is None:
             return None
-        wrapped = sorted(manifest.folder.glob("key-*.age"))
+        wrapped = max(manifest.folder.glob("key-*.age"), default=None)
         if not wrapped:
-            raise Stop(f"{manifest.folder}/key-0001.age is missing: nothing opens this backup without it. Look for another copy.")
-        for identity, identity_file in self.candidates():
-            if not identity and not identity_file:
-                continue
-            key = age(wrapped[-1], identity, identity_file)
-            if key:
-                # The next backup is opened by the same identity, without asking again.
-                self.identity, self.identity_file = identity, identity_file
+            raise Stop(f"{manifest.folder}/key-0001.age is missing, and nothing else opens this backup. Look for another copy.")
+        for identity in self.identities():
+            if key := age(wrapped, identity):
+                self.found = [identity]  # Nobody types a passphrase twice.
                 return bytes.fromhex(key.decode())
-        raise Stop("None of the keys fits. Check the passphrase, or give --identity FILE or --raw-key-file FILE.\n"
-                   "A slot of a key provider (keys/*.sealed) has to be opened by that provider; give what it holds as --identity.")
+        raise Stop("No key fits. Check the passphrase, or give --identity FILE or --raw-key-file FILE.")
 
-    def check_author(self, manifest, accept_unknown):
-        auth, known = manifest.auth or {"scheme": "none"}, False
-        if auth["scheme"] == "hmac-sha256":
-            epochs = re.findall(r"# epoch (\d+).*\s+AGE-SECRET-KEY-1(\S{52})", (self.text() or b"").decode())
-            for epoch, digits in epochs:
-                number = 0
-                for c in digits.lower():
-                    number = number << 5 | BECH32.index(c)
-                if int(epoch) == auth["epoch"]:
-                    key = hkdf("sha256", (number >> 4).to_bytes(32, "big"), b"lastgood/1 manifest authentication")
-                    if not hmac.compare_digest(hmac.digest(key, manifest.signed, "sha256").hex(), auth["tag"]):
-                        raise Stop("The manifest was altered, or written by somebody without the store's key. Do not trust it.")
-                    known = True
-        elif auth["scheme"] == "ed25519":
-            say(f"Signed by the host {auth['signer']}: check that this is one of yours.")
-        if not known and manifest.header.get("encryption") and not accept_unknown:
-            raise Stop("It cannot be told here who wrote this backup: encrypting needs no secret. If you trust this copy of the\n"
-                       "store, run this again with --accept-unknown.")
+    def check_author(self, manifest):
+        """Whether it is certain that a host of the store wrote this: anybody can encrypt."""
+        auth = manifest.auth
+        if auth["scheme"] == "ed25519":
+            say(f"The backup says that this host signed it: {auth['signer']}")
+        if auth["scheme"] != "hmac-sha256" or not self.found:
+            return False
+        text = self.found[0] if isinstance(self.found[0], bytes) else pathlib.Path(self.found[0]).read_bytes()
+        for epoch, digits in re.findall(r"# epoch (\d+).*\r?\n *AGE-SECRET-KEY-1([A-Z0-9]{52})", text.decode()):
+            if int(epoch) == auth["epoch"]:
+                number = int("".join(f"{BECH32.index(c):05b}" for c in digits.lower()), 2) >> 4
+                key = hkdf("sha256", number.to_bytes(32, "big"), b"lastgood/1 manifest authentication")
+                if hmac.digest(key, manifest.signed, "sha256").hex() == auth["tag"]:
+                    return True
+                raise Stop("manifest.json was altered, or written by somebody without the store's key. Do not use this backup.")
+        return False
 
-    def text(self):
-        return self.identity or (pathlib.Path(self.identity_file).read_bytes() if self.identity_file else None)
-
-
-# --- volumes and files ---
 
 def check_volume(manifest, name):
-    """The volume's SHA-256 is the one in the manifest and in the file beside it."""
+    """Stops unless the volume's SHA-256 is the one in the manifest and in the file beside it."""
     path, digest = manifest.folder / name, hashlib.sha256()
     if not path.is_file():
         raise Stop(f"{path} is missing. Look for another copy of it.")
@@ -193,78 +178,72 @@ def check_volume(manifest, name):
             digest.update(piece)
     expected = {v["name"]: v["sha256"] for v in manifest.header["volumes"]}.get(name)
     beside = path.with_name(name + ".sha256")
-    if digest.hexdigest() != expected or (beside.is_file() and beside.read_text().split()[0] != expected):
-        raise Stop(f"{path} is damaged: its SHA-256 is not the one it was stored with. Use another copy, or another backup.")
+    if digest.hexdigest() != expected or (beside.is_file() and beside.read_text().split()[:1] != [expected]):
+        raise Stop(f"{path} is damaged: its SHA-256 is not the one it was stored with. Use another copy of it, or another backup.")
 
 
 def copy_parts(manifest, key, name, parts, out):
-    """Copies parts, each (offset in the volume, length, file, offset in the file), out of one volume."""
-    take = (lambda data: data or b"") if key is None else decryptor(key, manifest.context(name))
-    parts, begin = collections.deque(sorted(parts)), 0
+    """Opens one volume from end to end and copies parts out of it: (offset, length, file, offset in the file)."""
+    take, begin, todo = manifest.unseal(key, name) if key else (lambda data: data or b""), 0, collections.deque(sorted(parts))
     with (manifest.folder / name).open("rb") as sealed:
-        ended = False
-        while not ended:
+        data = True
+        while data:
             data = sealed.read(PIECE)
-            ended = not data
             piece = take(data or None)
-            for offset, length, file, at in parts:
-                first, last = max(offset, begin), min(offset + length, begin + len(piece))
-                if first >= begin + len(piece):
+            end = begin + len(piece)
+            for offset, length, file, at in todo:
+                if offset >= end:
                     break
-                if first < last:
-                    with (out / file).open("r+b") as target:
-                        target.seek(at + first - offset)
-                        target.write(piece[first - begin:last - begin])
-            begin += len(piece)
-            while parts and parts[0][0] + parts[0][1] <= begin:
-                parts.popleft()
-    if parts:
-        raise Stop(f"{name} is shorter than the manifest says. Use another copy.")
+                first, last = max(offset, begin), min(offset + length, end)
+                with (out / file).open("r+b") as target:
+                    target.seek(at + first - offset)
+                    target.write(piece[first - begin:last - begin])
+            while todo and sum(todo[0][:2]) <= end:
+                todo.popleft()
+            begin = end
+    if todo:
+        raise Stop(f"{manifest.folder / name} is shorter than the manifest says. Use another copy of it.")
 
 
 def recover(args):
-    target, out = STORE / args.backup, pathlib.Path(args.out)
-    if out.exists():
-        raise Stop(f"{out} exists already. Give a folder that does not exist yet.")
-    keys, main = Keys(args), Manifest(target)
-    opened = {main.header["id"]: (main, keys.data_key(main))}
-    keys.check_author(main, args.accept_unknown)
-    body, work = main.open_body(opened[main.header["id"]][1]), collections.defaultdict(list)
+    folder, out = STORE / args.backup, pathlib.Path(args.out)
     partial = out.with_name(out.name + ".partial")
+    if out.exists() or partial.exists():
+        raise Stop(f"{out} or {partial} exists already. Give a folder that does not exist yet.")
+    keys, manifest = Keys(args), Manifest(folder)
+    header, key = manifest.header, keys.data_key(manifest)
+    if key and not keys.check_author(manifest) and not args.accept_unknown:
+        raise Stop("It cannot be told here who wrote this backup: its data are as they were sealed, but sealing needs no secret.\n"
+                   "If you trust this copy of the store, run this again with --accept-unknown.")
+    opened, work, body = {header["id"]: (manifest, key)}, collections.defaultdict(list), manifest.open_body(key)
     partial.mkdir(parents=True)
     for file in body["files"]:
-        name = file["name"] + {"zstd": ".zst", "gzip": ".gz", "none": ""}[file["codec"]]
+        name, at = file["name"] + {"zstd": ".zst", "gzip": ".gz", "none": ""}[file["codec"]], 0
         if partial.resolve() not in (partial / name).resolve().parents:
-            raise Stop(f"The file name {name!r} leads out of the folder.")
+            raise Stop(f"The file name {name!r} leads out of the folder: do not use this backup.")
         (partial / name).parent.mkdir(parents=True, exist_ok=True)
         (partial / name).touch()
-        at = 0
-        for part in file["parts"]:
-            where = part["at"]
-            work[where.get("backup") or main.header["id"], where["volume"]].append((where["offset"], where["length"], name, at))
+        for where in (part["at"] for part in file["parts"]):
+            work[where.get("backup") or header["id"], where["volume"]].append((where["offset"], where["length"], name, at))
             at += where["length"]
-    # Everything is looked at before anything is unpacked.
-    for backup, volume in work:
+    for backup, volume in work:  # All are checked before any is opened.
         if backup not in opened:
-            base = Manifest(target.parent / backup)
+            base = Manifest(folder.parent / backup)
             opened[backup] = base, keys.data_key(base)
         check_volume(opened[backup][0], volume)
     for (backup, volume), parts in work.items():
         say(f"Opening {backup}/{volume} ...")
         copy_parts(*opened[backup], volume, parts, partial)
     partial.rename(out)
-    say(f"\n{len(body['files'])} files of {main.header['database']} as of {main.header['started_at']} (UTC) are in {out}")
-    say(NEXT[main.header["engine"]].format(out=out))
+    say(f"\nDone: {header['database']} as of {header['started_at']}, {len(body['files'])} files in {out}.\n" + NEXT[header["engine"]].format(out))
 
 
+UNPACK = "    find {0} -name '*.zst' -exec unzstd -q --rm {{}} + ; find {0} -name '*.gz' -exec gunzip {{}} +\n"
 NEXT = {
-    "postgres": """This is pg_dump's directory format. Load it into a new database:
-    find {out} -name '*.zst' -exec unzstd -q --rm {{}} +
-    createdb NEW && pg_restore -j 2 --exit-on-error -d NEW {out}
-(Roles that own things must exist; `pg_restore --no-owner --no-acl` does without.)""",
-    "sqlite": """This is the database file itself. Unpack it and look whether it is whole:
-    find {out} -name '*.zst' -exec unzstd -q --rm {{}} +
-    sqlite3 {out}/*.db 'PRAGMA integrity_check; PRAGMA foreign_key_check;'""",
+    "postgres": "It is in pg_dump's directory format. Load it into a new database (its roles must exist; --no-owner does without):\n"
+                + UNPACK + "    createdb NEW && pg_restore -j 2 --exit-on-error -d NEW {0}",
+    "sqlite": "It is the database file itself. Unpack it and see that it is whole:\n"
+              + UNPACK + "    sqlite3 {0}/*.db 'PRAGMA integrity_check; PRAGMA foreign_key_check;'",
 }
 
 
@@ -292,5 +271,5 @@ if __name__ == "__main__":
         sys.exit('\nSTOP: The Python package `cryptography` 50 or newer is missing. Install it:\n'
                  '    python3 -m venv /tmp/recover && /tmp/recover/bin/pip install "cryptography>=50"\n'
                  "and run this again with /tmp/recover/bin/python.")
-    except KeyboardInterrupt:
-        sys.exit("\nSTOP: interrupted.")
+    except OSError as problem:
+        sys.exit(f"\nSTOP: {problem}")

@@ -35,7 +35,14 @@ impl World {
         let mut settings = Settings::default();
         settings.work_dir = Some(self.folder.path().to_owned());
         let database = format!("sqlite:{}", self.folder.path().join("t.db").display());
-        Vault::builder().database(database).object_store(store).settings(settings).passphrase(passphrase).work_factor(4).open().await
+        Vault::builder()
+            .database(database)
+            .object_store(store)
+            .settings(settings)
+            .passphrase(passphrase)
+            .work_factor(4)
+            .open()
+            .await
     }
 
     fn copy(&self) -> std::path::PathBuf {
@@ -57,7 +64,10 @@ impl World {
         };
         assert!(listed.len() >= least, "{what}: a backup was lost");
         for backup in &listed {
-            vault.verify(&backup.id).await.unwrap_or_else(|e| panic!("{what}: {} is listed and not whole: {e}", backup.id));
+            vault
+                .verify(&backup.id)
+                .await
+                .unwrap_or_else(|e| panic!("{what}: {} is listed and not whole: {e}", backup.id));
         }
         let next = vault.backup().await.unwrap_or_else(|e| panic!("{what}: no backup can be made afterwards: {e}"));
         vault.drill(&next.id).await.unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -65,7 +75,12 @@ impl World {
 }
 
 /// Runs `verb` once to count its calls, then fails each of them in each way, each time in a world of its own.
-async fn exhaust<Doing: Future<Output = Result<()>>>(name: &str, before: usize, passphrases: &[&str], verb: impl Fn(Arc<World>) -> Doing) {
+async fn exhaust<Doing: Future<Output = Result<()>>>(
+    name: &str,
+    before: usize,
+    passphrases: &[&str],
+    verb: impl Fn(Arc<World>) -> Doing,
+) {
     let calls = {
         let world = prepared(before).await;
         world.store.heal();
@@ -83,7 +98,10 @@ async fn exhaust<Doing: Future<Output = Result<()>>>(name: &str, before: usize, 
                 assert!(n + 2 > calls, "{name}: call {n} of {calls} was never made");
                 continue;
             }
-            let what = format!("{name}, {fault:?} at call {n} of {calls}, ended {:?}", result.map(|r| r.map_err(|e| e.to_string())));
+            let what = format!(
+                "{name}, {fault:?} at call {n} of {calls}, ended {:?}",
+                result.map(|r| r.map_err(|e| e.to_string()))
+            );
             world.must_be_sound(&what, passphrases, before).await;
         }
     }
@@ -99,17 +117,26 @@ async fn prepared(backups: usize) -> Arc<World> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_backup_fails_anywhere_and_leaves_none_or_a_whole_one() {
-    exhaust("the first backup", 0, &[PASSPHRASE], |world| async move { world.vault(PASSPHRASE).await?.backup().await.map(drop) }).await;
+    exhaust("the first backup", 0, &[PASSPHRASE], |world| async move {
+        world.vault(PASSPHRASE).await?.backup().await.map(drop)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_backup_fails_anywhere_and_harms_none_before_it() {
-    exhaust("a second backup", 1, &[PASSPHRASE], |world| async move { world.vault(PASSPHRASE).await?.backup().await.map(drop) }).await;
+    exhaust("a second backup", 1, &[PASSPHRASE], |world| async move {
+        world.vault(PASSPHRASE).await?.backup().await.map(drop)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verifying_fails_anywhere_and_harms_nothing() {
-    exhaust("verify", 1, &[PASSPHRASE], |world| async move { world.vault(PASSPHRASE).await?.verify("latest").await.map(drop) }).await;
+    exhaust("verify", 1, &[PASSPHRASE], |world| async move {
+        world.vault(PASSPHRASE).await?.verify("latest").await.map(drop)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +144,11 @@ async fn restoring_fails_anywhere_and_leaves_no_half_database() {
     exhaust("restore", 1, &[PASSPHRASE], |world| async move {
         let url = format!("sqlite:{}", world.copy().display());
         let result = world.vault(PASSPHRASE).await?.restore("latest").target(url).into_future().await;
-        assert_eq!(result.is_ok(), is_database(&world.copy()), "the target is there exactly when the restore succeeded");
+        assert_eq!(
+            result.is_ok(),
+            is_database(&world.copy()),
+            "the target is there exactly when the restore succeeded"
+        );
         result.map(drop)
     })
     .await;

@@ -20,18 +20,17 @@ tMAuUzFDWxAa0anNC/MJAAAABHRlc3QB
 /// Seals with a key of its own, as a cloud's key management would.
 struct Vault(&'static str, u8);
 
-#[async_trait::async_trait]
 impl KeyProvider for Vault {
     fn name(&self) -> &str {
         self.0
     }
 
-    async fn wrap(&self, identity_file: &[u8]) -> Result<Vec<u8>> {
+    fn wrap(&self, identity_file: &[u8]) -> Result<Vec<u8>> {
         Ok(identity_file.iter().map(|b| b ^ self.1).collect())
     }
 
-    async fn unwrap(&self, sealed: &[u8]) -> Result<Vec<u8>> {
-        self.wrap(sealed).await
+    fn unwrap(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+        self.wrap(sealed)
     }
 }
 
@@ -47,8 +46,8 @@ fn same(a: &RepositoryKeys, b: &RepositoryKeys) -> bool {
     a.identity_file().expose() == b.identity_file().expose()
 }
 
-#[tokio::test]
-async fn a_slot_opens_with_what_it_was_locked_with_and_nothing_else() {
+#[test]
+fn a_slot_opens_with_what_it_was_locked_with_and_nothing_else() {
     let keys = RepositoryKeys::generate().next_epoch().unwrap();
     let mine = age::x25519::Identity::generate();
     let mine_text = age::secrecy::ExposeSecret::expose_secret(&mine.to_string()).to_owned();
@@ -76,9 +75,9 @@ async fn a_slot_opens_with_what_it_was_locked_with_and_nothing_else() {
         Credential::Provider(Arc::new(Vault("another", 3))),
     ];
     for (i, (lock, _)) in pairs.iter().enumerate() {
-        let slot = seal_slot(&keys, lock).await.unwrap();
+        let slot = seal_slot(&keys, lock).unwrap();
         for (j, credential) in pairs.iter().map(|(_, credential)| credential).chain(&strangers).enumerate() {
-            match open_slot(&slot, credential).await {
+            match open_slot(&slot, credential) {
                 Ok(opened) => assert!(i == j && same(&opened, &keys), "slot {i} by credential {j}"),
                 Err(e) => assert!(i != j && e.code() == Code::WrongKey, "slot {i} by credential {j}: {e}"),
             }
@@ -86,30 +85,30 @@ async fn a_slot_opens_with_what_it_was_locked_with_and_nothing_else() {
     }
 }
 
-#[tokio::test]
-async fn several_recipients_each_open_a_slot() {
+#[test]
+fn several_recipients_each_open_a_slot() {
     let keys = RepositoryKeys::generate();
     let (a, b) = (RepositoryKeys::generate(), RepositoryKeys::generate());
     let lock = SlotKey::recipients(a.recipients().and(&b.recipients())).unwrap();
-    let slot = seal_slot(&keys, &lock).await.unwrap();
+    let slot = seal_slot(&keys, &lock).unwrap();
     for one in [a, b] {
-        assert!(same(&open_slot(&slot, &Credential::Identities(one.identity_file())).await.unwrap(), &keys));
+        assert!(same(&open_slot(&slot, &Credential::Identities(one.identity_file())).unwrap(), &keys));
     }
     assert!(SlotKey::recipients(Recipients::default()).is_err());
 }
 
-#[tokio::test]
-async fn altered_and_cut_slots_and_key_files_are_refused() {
+#[test]
+fn altered_and_cut_slots_and_key_files_are_refused() {
     let keys = RepositoryKeys::generate();
-    let slot = seal_slot(&keys, &lock(PASSPHRASE)).await.unwrap();
+    let slot = seal_slot(&keys, &lock(PASSPHRASE)).unwrap();
     let wrapped = wrap_data_key(&Key::new([1; 32]), &keys.recipients()).unwrap();
     for at in 0..slot.len() {
         // One bit of each byte: every try stretches the passphrase.
         let mut bad = slot.clone();
         bad[at] ^= 1 << (at % 8);
-        let e = open_slot(&bad, &passphrase(PASSPHRASE)).await.unwrap_err();
+        let e = open_slot(&bad, &passphrase(PASSPHRASE)).unwrap_err();
         assert!(matches!(e.code(), Code::Damaged | Code::WrongKey | Code::KeySlot), "byte {at}: {e}");
-        let e = open_slot(&slot[..at], &passphrase(PASSPHRASE)).await.unwrap_err();
+        let e = open_slot(&slot[..at], &passphrase(PASSPHRASE)).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Damaged, "cut at {at}: {e}");
     }
     for at in 0..wrapped.len() {
@@ -125,15 +124,15 @@ async fn altered_and_cut_slots_and_key_files_are_refused() {
     assert_eq!(keys.unwrap_data_key(&vec![b'a'; 1 << 20]).unwrap_err().code(), Code::Damaged);
 }
 
-#[tokio::test]
-async fn a_slot_that_asks_for_too_much_work_is_refused_before_it_is_done() {
+#[test]
+fn a_slot_that_asks_for_too_much_work_is_refused_before_it_is_done() {
     let keys = RepositoryKeys::generate();
-    let slot = seal_slot(&keys, &lock(PASSPHRASE)).await.unwrap();
+    let slot = seal_slot(&keys, &lock(PASSPHRASE)).unwrap();
     let line_end = slot.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(1).unwrap().0;
     assert_eq!(&slot[line_end - 2..line_end], b" 2");
     for asked in ["19", "30", "63", "64", "255"] {
         let greedy = [&slot[..line_end - 1], asked.as_bytes(), &slot[line_end..]].concat();
-        let e = open_slot(&greedy, &passphrase(PASSPHRASE)).await.unwrap_err();
+        let e = open_slot(&greedy, &passphrase(PASSPHRASE)).unwrap_err();
         assert_eq!(e.code(), Code::KeySlot, "{asked}: {e}");
         assert!(e.message().contains(asked));
     }
@@ -142,38 +141,38 @@ async fn a_slot_that_asks_for_too_much_work_is_refused_before_it_is_done() {
     }
 }
 
-#[tokio::test]
-async fn unlock_tries_every_slot_the_newest_epoch_first() {
+#[test]
+fn unlock_tries_every_slot_the_newest_epoch_first() {
     let old = RepositoryKeys::generate();
     let new = old.next_epoch().unwrap();
     let slots = vec![
-        ("keys/1-main.age".to_owned(), seal_slot(&old, &lock(PASSPHRASE)).await.unwrap()),
-        ("keys/2-other.age".to_owned(), seal_slot(&new, &lock("another")).await.unwrap()),
-        ("keys/2-main.age".to_owned(), seal_slot(&new, &lock(PASSPHRASE)).await.unwrap()),
+        ("keys/1-main.age".to_owned(), seal_slot(&old, &lock(PASSPHRASE)).unwrap()),
+        ("keys/2-other.age".to_owned(), seal_slot(&new, &lock("another")).unwrap()),
+        ("keys/2-main.age".to_owned(), seal_slot(&new, &lock(PASSPHRASE)).unwrap()),
     ];
-    let (keys, name) = unlock(&slots, &passphrase(PASSPHRASE)).await.unwrap();
+    let (keys, name) = unlock(&slots, &passphrase(PASSPHRASE)).unwrap();
     assert!(same(&keys, &new) && name == "keys/2-main.age");
 
-    let e = unlock(&slots, &passphrase("wrong")).await.unwrap_err();
+    let e = unlock(&slots, &passphrase("wrong")).unwrap_err();
     assert_eq!(e.code(), Code::WrongKey);
     assert!(slots.iter().all(|(name, _)| e.message().contains(name.as_str())) && !e.to_string().contains("wrong key"));
 
     // The identity itself, as `age -d` gives it, opens the store where no slot can be opened.
-    let (keys, name) = unlock(&slots, &Credential::Identities(new.identity_file())).await.unwrap();
+    let (keys, name) = unlock(&slots, &Credential::Identities(new.identity_file())).unwrap();
     assert!(same(&keys, &new) && name.is_empty());
-    assert_eq!(unlock(&[], &passphrase(PASSPHRASE)).await.unwrap_err().code(), Code::KeySlot);
+    assert_eq!(unlock(&[], &passphrase(PASSPHRASE)).unwrap_err().code(), Code::KeySlot);
     let broken = [("keys/1-main.age".to_owned(), slots[0].1[..50].to_vec())];
-    assert_eq!(unlock(&broken, &passphrase(PASSPHRASE)).await.unwrap_err().code(), Code::Damaged);
+    assert_eq!(unlock(&broken, &passphrase(PASSPHRASE)).unwrap_err().code(), Code::Damaged);
 }
 
-#[tokio::test]
-async fn a_raw_key_is_the_identity_unless_there_are_slots() {
+#[test]
+fn a_raw_key_is_the_identity_unless_there_are_slots() {
     let raw = Credential::Raw(Key::new([5; 32]));
-    let (keys, name) = unlock(&[], &raw).await.unwrap();
+    let (keys, name) = unlock(&[], &raw).unwrap();
     assert!(name.is_empty() && same(&keys, &RepositoryKeys::from_raw(&Key::new([5; 32])).unwrap()));
-    let slot = ("keys/1-main.age".to_owned(), seal_slot(&keys, &lock(PASSPHRASE)).await.unwrap());
+    let slot = ("keys/1-main.age".to_owned(), seal_slot(&keys, &lock(PASSPHRASE)).unwrap());
     // After a rotation to a passphrase the raw key opens the store no more.
-    assert_eq!(unlock(&[slot], &raw).await.unwrap_err().code(), Code::WrongKey);
+    assert_eq!(unlock(&[slot], &raw).unwrap_err().code(), Code::WrongKey);
 }
 
 #[test]
@@ -228,9 +227,9 @@ fn identity_files_round_trip_and_others_are_refused_without_being_shown() {
     }
 }
 
-#[tokio::test]
-async fn identity_files_that_cannot_be_used_are_refused_without_being_shown() {
-    let slot = seal_slot(&RepositoryKeys::generate(), &lock(PASSPHRASE)).await.unwrap();
+#[test]
+fn identity_files_that_cannot_be_used_are_refused_without_being_shown() {
+    let slot = seal_slot(&RepositoryKeys::generate(), &lock(PASSPHRASE)).unwrap();
     for (bad, says) in [
         ("", "no key"),
         ("AGE-PLUGIN-YUBIKEY-1QGRSYQY", "plugins"),
@@ -238,7 +237,7 @@ async fn identity_files_that_cannot_be_used_are_refused_without_being_shown() {
         (ENCRYPTED_SSH, "passphrase"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "cannot be used"),
     ] {
-        let e = open_slot(&slot, &Credential::Identities(bad.into())).await.unwrap_err();
+        let e = open_slot(&slot, &Credential::Identities(bad.into())).unwrap_err();
         assert_eq!(e.code(), Code::InvalidOption);
         assert!(
             e.message().contains(says) && !format!("{e:?}").contains("QGRSYQ") && !format!("{e:?}").contains("QQQSYQ")
@@ -289,8 +288,8 @@ fn weak_passphrases_need_insistence_and_untypable_ones_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn nothing_prints_a_secret() {
+#[test]
+fn nothing_prints_a_secret() {
     let keys = RepositoryKeys::generate();
     let provider: Arc<dyn KeyProvider> = Arc::new(Vault("hsm", 3));
     let shown = format!(

@@ -1,7 +1,5 @@
 //! The testkit itself: servers start and answer, the faulty store fails what it should, children are measured.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
