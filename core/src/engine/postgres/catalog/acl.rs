@@ -92,31 +92,37 @@ pub(super) fn commands(
     base: &[String],
     owner: &str,
 ) -> String {
+    let parse = |list: &[String]| list.iter().filter_map(|i| Item::parse(i, class)).collect::<Vec<_>>();
+    let (base, current) = (parse(base), parse(current));
     let (mut first, mut second) = (String::new(), String::new());
-    for item in base.iter().filter(|i| !current.contains(i)).filter_map(|i| Item::parse(i)) {
-        let (plain, grantable) = item.privileges(class, column, false);
-        debug_assert!(grantable.is_empty());
-        if !plain.is_empty() {
-            first.push_str(&format!("{prefix}REVOKE {plain} ON {on} FROM {};\n", item.grantee()));
+    for item in &base {
+        let kept = item.kept_in(&current);
+        let gone: Vec<&str> = item.list(|word, _| kept.is_none_or(|k| k.has(word).is_none()));
+        if !gone.is_empty() {
+            let words = words(&gone, class, column);
+            first.push_str(&format!("{prefix}REVOKE {words} ON {on} FROM {};\n", item.grantee()));
         }
     }
     // The server keeps the order in which privileges were granted; grants that rest on others come after them.
-    for item in current.iter().filter(|i| !base.contains(i)).filter_map(|i| Item::parse(i)) {
-        let (plain, grantable) = item.privileges(class, column, true);
-        let by_other = !owner.is_empty() && item.grantor != owner;
-        let own = !by_other && item.to == owner;
-        let out = if own { &mut first } else { &mut second };
+    for item in &current {
+        let had = base.iter().find(|b| b.kept_in(&current).is_some_and(|c| std::ptr::eq(c, item)));
+        let is_new = |word: &str, option: bool| had.and_then(|h| h.has(word)) != Some(option);
+        let plain = item.list(|word, option| !option && is_new(word, option));
+        let grantable = item.list(|word, option| option && is_new(word, option));
         if plain.is_empty() && grantable.is_empty() {
             continue;
         }
+        let by_other = !owner.is_empty() && item.grantor != owner;
+        let own = !by_other && item.to == owner;
+        let out = if own { &mut first } else { &mut second };
         if by_other {
             out.push_str(&format!("SET SESSION AUTHORIZATION {};\n", ident(&item.grantor)));
         }
-        if !plain.is_empty() {
-            out.push_str(&format!("{prefix}GRANT {plain} ON {on} TO {};\n", item.grantee()));
-        }
-        if !grantable.is_empty() {
-            out.push_str(&format!("{prefix}GRANT {grantable} ON {on} TO {} WITH GRANT OPTION;\n", item.grantee()));
+        for (list, end) in [(plain, ""), (grantable, " WITH GRANT OPTION")] {
+            if !list.is_empty() {
+                let words = words(&list, class, column);
+                out.push_str(&format!("{prefix}GRANT {words} ON {on} TO {}{end};\n", item.grantee()));
+            }
         }
         if by_other {
             out.push_str("RESET SESSION AUTHORIZATION;\n");
@@ -125,41 +131,56 @@ pub(super) fn commands(
     first + &second
 }
 
-/// One `grantee=privileges/grantor`.
-struct Item<'a> {
-    to: String,
-    codes: &'a str,
-    grantor: String,
+/// A list of privileges as GRANT takes it; ALL where it is all, which also covers what a newer server adds.
+fn words(list: &[&str], class: Class, column: Option<&str>) -> String {
+    let column = column.map(|c| format!("({c})")).unwrap_or_default();
+    if list.len() == class.privileges().len() {
+        return format!("ALL{column}");
+    }
+    list.iter().map(|word| format!("{word}{column}")).collect::<Vec<_>>().join(",")
 }
 
-impl<'a> Item<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
+/// One `grantee=privileges/grantor`.
+#[derive(Debug, PartialEq, Eq)]
+struct Item {
+    to: String,
+    grantor: String,
+    /// Each privilege, and whether its holder may grant it on.
+    privileges: Vec<(&'static str, bool)>,
+}
+
+impl Item {
+    fn parse(text: &str, class: Class) -> Option<Self> {
         let (to, rest) = role(text)?;
         let (codes, rest) = rest.strip_prefix('=')?.split_once('/')?;
         let (grantor, rest) = role(rest)?;
-        rest.is_empty().then_some(Self { to, codes, grantor })
+        let privilege = |&(code, word): &(char, &'static str)| {
+            let at = codes.find(code)?;
+            Some((word, codes[at + 1..].starts_with('*')))
+        };
+        let privileges = class.privileges().iter().filter_map(privilege).collect();
+        rest.is_empty().then_some(Self { to, grantor, privileges })
     }
 
     fn grantee(&self) -> String {
         if self.to.is_empty() { "PUBLIC".to_owned() } else { ident(&self.to) }
     }
 
-    /// The keywords without and with grant option; without telling them apart all are in the first.
-    fn privileges(&self, class: Class, column: Option<&str>, tell_apart: bool) -> (String, String) {
-        let column = column.map(|c| format!("({c})")).unwrap_or_default();
-        let (mut plain, mut grantable) = (Vec::new(), Vec::new());
-        let all = class.privileges();
-        for (code, word) in all {
-            let Some(at) = self.codes.find(*code) else { continue };
-            let starred = self.codes[at + 1..].starts_with('*');
-            let list = if starred && tell_apart { &mut grantable } else { &mut plain };
-            list.push(format!("{word}{column}"));
-        }
-        // ALL where it is all: that also covers what a newer server adds.
-        let join = |list: Vec<String>| {
-            if list.len() == all.len() { format!("ALL{column}") } else { list.join(",") }
-        };
-        (join(plain), join(grantable))
+    /// Whether it has the privilege, and with the option to grant it.
+    fn has(&self, word: &str) -> Option<bool> {
+        self.privileges.iter().find(|p| p.0 == word).map(|p| p.1)
+    }
+
+    fn list(&self, mut take: impl FnMut(&str, bool) -> bool) -> Vec<&'static str> {
+        self.privileges.iter().filter(|p| take(p.0, p.1)).map(|p| p.0).collect()
+    }
+
+    /// The item of another list that this one can be turned into by revoking some and granting some. There is none
+    /// if only the option to grant was lost: then all is revoked and granted anew.
+    fn kept_in<'a>(&self, list: &'a [Self]) -> Option<&'a Self> {
+        let item = list.iter().find(|i| i.to == self.to && i.grantor == self.grantor)?;
+        let lost_option = self.privileges.iter().any(|&(word, option)| option && item.has(word) == Some(false));
+        (!lost_option).then_some(item)
     }
 }
 
@@ -209,10 +230,25 @@ mod tests {
 
     #[test]
     fn what_was_taken_from_the_owner_is_revoked_first() {
-        let (base, current) = (list(&["me=arwdDxt/me"]), list(&["you=r/me", "me=r/me"]));
+        let (base, current) = (list(&["me=arwdDxt/me"]), list(&["you=r/me", "me=arwDxt/me"]));
         assert_eq!(
             commands("", TABLE, "TABLE t", None, &current, &base, "me"),
-            "REVOKE ALL ON TABLE t FROM me;\nGRANT SELECT ON TABLE t TO me;\nGRANT SELECT ON TABLE t TO you;\n"
+            "REVOKE DELETE ON TABLE t FROM me;\nGRANT SELECT ON TABLE t TO you;\n"
+        );
+        assert_eq!(commands("", TABLE, "TABLE t", None, &[], &base, "me"), "REVOKE ALL ON TABLE t FROM me;\n");
+    }
+
+    #[test]
+    fn a_lost_option_to_grant_is_lost_by_granting_anew() {
+        let (base, current) = (list(&["x=r*w/me"]), list(&["x=rw/me"]));
+        assert_eq!(
+            commands("", TABLE, "TABLE t", None, &current, &base, "me"),
+            "REVOKE SELECT,UPDATE ON TABLE t FROM x;\nGRANT SELECT,UPDATE ON TABLE t TO x;\n"
+        );
+        let (base, current) = (list(&["x=rw/me"]), list(&["x=r*w/me"]));
+        assert_eq!(
+            commands("", TABLE, "TABLE t", None, &current, &base, "me"),
+            "GRANT SELECT ON TABLE t TO x WITH GRANT OPTION;\n"
         );
     }
 

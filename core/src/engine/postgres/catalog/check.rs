@@ -73,8 +73,8 @@ impl Check {
                 format!("ALTER {}TABLE {path} DROP CONSTRAINT {name};\n", table.foreign()),
             )
             .with(reader.remarks(class::CONSTRAINT, self.oid, named));
-        let body = if self.local { Body::Part(draft) } else { Body::Silent };
-        self.add_part(reader, Kind::Check, &table.schema, node, body)
+        let body = if self.local { Body::Part(Box::new(draft)) } else { Body::Silent };
+        self.add_part(reader, Kind::Check, &table.schema, &table.name, node, body)
     }
 
     /// Adds the check as a part of its domain.
@@ -97,11 +97,12 @@ impl Check {
                 format!("ALTER DOMAIN {path} DROP CONSTRAINT {name};\n"),
             )
             .with(reader.remarks(class::CONSTRAINT, self.oid, named));
-        self.add_part(reader, Kind::DomainCheck, schema, node, Body::Part(draft))
+        self.add_part(reader, Kind::DomainCheck, schema, domain, node, Body::Part(Box::new(draft)))
     }
 
-    fn add_part(&self, reader: &mut Reader<'_>, kind: Kind, schema: &str, whole: usize, body: Body) -> usize {
+    fn add_part(&self, reader: &mut Reader<'_>, kind: Kind, schema: &str, of: &str, whole: usize, body: Body) -> usize {
         let mut part = Node::new(kind, Some(schema), &self.name);
+        part.detail = of.to_owned();
         part.part_of = Some(whole);
         part.separate = !self.valid;
         let part = reader.add(Key::Object(class::CONSTRAINT, self.oid), part, body);

@@ -31,6 +31,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             )
             .with(reader.remarks(class::CONSTRAINT, oid, named));
         let node = reader.add_whole(class::CONSTRAINT, oid, Kind::ForeignKey, &name, draft);
+        reader.nodes[node].detail.clone_from(&table.name);
         // The key it points to is complete once all the partitions' indexes are attached.
         let mut indexes = vec![row.oid("conindid")?];
         while let Some(index) = indexes.pop() {

@@ -1,5 +1,6 @@
 //! Indexes, and the PRIMARY KEY, UNIQUE and EXCLUDE constraints that stand on them.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::engine::postgres::order::{Kind, Node};
@@ -14,9 +15,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
     let sql = format!(
         "SELECT t.oid, i.indrelid, t.relname, pg_get_indexdef(t.oid) AS indexdef, i.indisclustered, i.indisreplident, \
          c.oid AS conoid, c.conname, c.contype, pg_get_constraintdef(c.oid) AS condef, t.reloptions, \
-         COALESCE(inh.inhparent, 0) AS parent, ts.spcname, \
-         ARRAY(SELECT attnum || ' ' || attstattarget FROM pg_catalog.pg_attribute \
-             WHERE attrelid = t.oid AND attstattarget >= 0 ORDER BY attnum) AS statistics \
+         COALESCE(inh.inhparent, 0) AS parent, ts.spcname \
          FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class t ON t.oid = i.indexrelid \
          JOIN pg_catalog.pg_class r ON r.oid = i.indrelid \
          LEFT JOIN pg_catalog.pg_constraint c \
@@ -27,6 +26,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
          AND r.relkind IN ('r', 'p', 'm') AND {} ORDER BY t.oid",
         reader.in_dumped_schemas("r.relnamespace")
     );
+    let statistics = read_statistics(reader).await?;
     let mut attachments = Vec::new();
     for row in reader.query(&sql).await? {
         let (oid, name) = (row.oid("oid")?, row.text("relname")?);
@@ -38,10 +38,8 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
         if row.flag("indisclustered")? {
             let _ = writeln!(settings, "\nALTER TABLE {} CLUSTER ON {quoted};", table.path());
         }
-        for column in row.list("statistics")? {
-            if let Some((number, target)) = column.split_once(' ') {
-                let _ = writeln!(settings, "ALTER INDEX {path} ALTER COLUMN {number} SET STATISTICS {target};");
-            }
+        for (number, target) in statistics.get(&oid).into_iter().flatten() {
+            let _ = writeln!(settings, "ALTER INDEX {path} ALTER COLUMN {number} SET STATISTICS {target};");
         }
         settings.push_str(&reader.bind_to_extensions(class::RELATION, oid, "INDEX", &path));
         if row.flag("indisreplident")? {
@@ -81,6 +79,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
                 .with(con_remarks);
             draft.tablespace = tablespace;
             let con = reader.add_whole(class::CONSTRAINT, constraint, Kind::Constraint, &conname, draft);
+            reader.nodes[con].detail.clone_from(&table.name);
             let index = Node::new(Kind::Index, Some(&schema), &name);
             let index = reader.add(Key::Object(class::RELATION, oid), index, Body::Silent);
             reader.need(index, con);
@@ -95,6 +94,19 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
         add_attach(reader, oid, parent, node);
     }
     Ok(())
+}
+
+/// Statistics targets of indexes' columns: number and target.
+async fn read_statistics(reader: &mut Reader<'_>) -> Result<HashMap<u32, Vec<(i32, i32)>>> {
+    let sql = "SELECT a.attrelid, a.attnum, a.attstattarget FROM pg_catalog.pg_attribute a \
+         JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+         WHERE a.attstattarget >= 0 AND c.relkind IN ('i', 'I') ORDER BY 1, 2";
+    let mut statistics: HashMap<u32, Vec<(i32, i32)>> = HashMap::new();
+    for row in reader.query(sql).await? {
+        let column = (row.number("attnum")?, row.number("attstattarget")?);
+        statistics.entry(row.oid("attrelid")?).or_default().push(column);
+    }
+    Ok(statistics)
 }
 
 /// The server prints a key's definition without its index's storage parameters; they go before DEFERRABLE.
@@ -129,7 +141,7 @@ fn add_attach(reader: &mut Reader<'_>, oid: u32, parent: u32, node: usize) {
         "",
     );
     let attach = Node::new(Kind::IndexAttach, Some(&table.schema), &name);
-    let attach = reader.add(Key::IndexAttach(oid), attach, Body::Whole(draft));
+    let attach = reader.add(Key::IndexAttach(oid), attach, Body::Whole(Box::new(draft)));
     reader.need(attach, node);
     reader.need_object(attach, class::RELATION, parent);
     // A parallel restore then does nothing else with these tables meanwhile.

@@ -6,18 +6,27 @@
 
 mod acl;
 mod aggregate;
+mod base_type;
 mod check;
+mod collation;
+mod conversion;
 mod data;
+mod database;
 mod default_acl;
 mod depend;
 mod domain;
 mod draft;
 mod emit;
+mod event_trigger;
 mod extension;
 mod facts;
+mod foreign;
 mod foreign_key;
 mod function;
+mod given_acl;
 mod index;
+mod language;
+mod operator;
 mod policy;
 mod publication;
 mod reader;
@@ -27,7 +36,9 @@ mod rule;
 mod schema;
 mod sequence;
 mod statistics;
+mod subscription;
 mod table;
+mod text_search;
 mod trigger;
 mod types;
 mod unsupported;
@@ -47,6 +58,10 @@ use reader::Reader;
 pub(crate) struct Catalog {
     /// All entries in order of restore, numbered, with dependencies. Data entries have no file yet.
     pub(crate) entries: Vec<Entry>,
+    /// What `pg_restore --create` creates the database from: DATABASE with its comment and privileges, and DATABASE
+    /// PROPERTIES. An archive has them right after its three settings; a restore into a database that exists skips
+    /// them. Their numbers follow on those of `entries`.
+    pub(crate) database: Vec<Entry>,
     /// The tables whose rows are dumped: one for each `TABLE DATA` entry, in the same order.
     pub(crate) tables: Vec<TableData>,
     /// The large objects.
@@ -109,8 +124,15 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
     relation::read(reader).await?;
     let checks = check::read(reader).await?;
     types::read(reader, &checks).await?;
+    base_type::read(reader).await?;
+    collation::read(reader).await?;
     function::read(reader).await?;
     aggregate::read(reader).await?;
+    operator::read(reader).await?;
+    conversion::read(reader).await?;
+    language::read(reader).await?;
+    text_search::read(reader).await?;
+    foreign::read(reader).await?;
     for relation in reader.relations.values().filter(|r| !r.member).cloned().collect::<Vec<_>>() {
         match relation.kind {
             'r' | 'p' | 'f' => {
@@ -130,22 +152,33 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
     policy::read(reader).await?;
     statistics::read(reader).await?;
     publication::read(reader).await?;
+    subscription::read(reader).await?;
+    event_trigger::read(reader).await?;
     default_acl::read(reader).await?;
     let large_objects = data::read_large_objects(reader).await?;
     data::read_configuration(reader, configuration).await?;
     data::read_sequences(reader).await?;
     data::order_refreshes(reader).await?;
+    given_acl::read(reader).await?;
     depend::read(reader).await?;
     unsupported::report(reader).await?;
-    let take = std::mem::take::<Vec<_>>;
-    let (entries, tables) = emit::emit(
-        take(&mut reader.nodes),
+    let database = database::read(reader).await?;
+    let emitted = emit::emit(
+        std::mem::take(&mut reader.nodes),
         std::mem::take(&mut reader.bodies),
         emit::settings(&encoding),
+        database,
         std::mem::take(&mut reader.tables),
     )?;
-    let fingerprint = fingerprint(&entries);
-    Ok(Catalog { entries, tables, large_objects, fingerprint, warnings: std::mem::take(&mut reader.warnings) })
+    let fingerprint = fingerprint(&emitted.entries);
+    Ok(Catalog {
+        entries: emitted.entries,
+        database: emitted.database,
+        tables: emitted.tables,
+        large_objects,
+        fingerprint,
+        warnings: std::mem::take(&mut reader.warnings),
+    })
 }
 
 /// A hash of what the entries say of the schema.

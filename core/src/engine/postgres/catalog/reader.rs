@@ -1,6 +1,7 @@
 //! What all parts of the catalog reader share: the connection, what was read first, and the graph they build.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 
@@ -17,23 +18,41 @@ use super::row::{self, Row};
 
 /// OIDs of the system catalogs, the same in every server.
 pub(super) mod class {
-    pub(in crate::engine::postgres) const TYPE: u32 = 1247;
-    pub(in crate::engine::postgres) const PROC: u32 = 1255;
-    pub(in crate::engine::postgres) const RELATION: u32 = 1259;
+    pub(in crate::engine::postgres) const ACCESS_METHOD: u32 = 2601;
+    pub(in crate::engine::postgres) const ATTRDEF: u32 = 2604;
+    pub(in crate::engine::postgres) const CAST: u32 = 2605;
+    pub(in crate::engine::postgres) const COLLATION: u32 = 3456;
+    pub(in crate::engine::postgres) const CONSTRAINT: u32 = 2606;
+    pub(in crate::engine::postgres) const CONVERSION: u32 = 2607;
     pub(in crate::engine::postgres) const DATABASE: u32 = 1262;
     pub(in crate::engine::postgres) const DEFAULT_ACL: u32 = 826;
-    pub(in crate::engine::postgres) const ATTRDEF: u32 = 2604;
-    pub(in crate::engine::postgres) const CONSTRAINT: u32 = 2606;
+    pub(in crate::engine::postgres) const EVENT_TRIGGER: u32 = 3466;
+    pub(in crate::engine::postgres) const EXTENSION: u32 = 3079;
+    pub(in crate::engine::postgres) const FOREIGN_DATA_WRAPPER: u32 = 2328;
+    pub(in crate::engine::postgres) const FOREIGN_SERVER: u32 = 1417;
+    pub(in crate::engine::postgres) const LANGUAGE: u32 = 2612;
     pub(in crate::engine::postgres) const LARGE_OBJECT: u32 = 2613;
     pub(in crate::engine::postgres) const NAMESPACE: u32 = 2615;
-    pub(in crate::engine::postgres) const REWRITE: u32 = 2618;
-    pub(in crate::engine::postgres) const TRIGGER: u32 = 2620;
-    pub(in crate::engine::postgres) const EXTENSION: u32 = 3079;
+    pub(in crate::engine::postgres) const OPCLASS: u32 = 2616;
+    pub(in crate::engine::postgres) const OPERATOR: u32 = 2617;
+    pub(in crate::engine::postgres) const OPFAMILY: u32 = 2753;
     pub(in crate::engine::postgres) const POLICY: u32 = 3256;
-    pub(in crate::engine::postgres) const STATISTICS: u32 = 3381;
+    pub(in crate::engine::postgres) const PROC: u32 = 1255;
     pub(in crate::engine::postgres) const PUBLICATION: u32 = 6104;
-    pub(in crate::engine::postgres) const PUBLICATION_REL: u32 = 6106;
     pub(in crate::engine::postgres) const PUBLICATION_NAMESPACE: u32 = 6237;
+    pub(in crate::engine::postgres) const PUBLICATION_REL: u32 = 6106;
+    pub(in crate::engine::postgres) const RELATION: u32 = 1259;
+    pub(in crate::engine::postgres) const REWRITE: u32 = 2618;
+    pub(in crate::engine::postgres) const STATISTICS: u32 = 3381;
+    pub(in crate::engine::postgres) const SUBSCRIPTION: u32 = 6100;
+    pub(in crate::engine::postgres) const TRANSFORM: u32 = 3576;
+    pub(in crate::engine::postgres) const TRIGGER: u32 = 2620;
+    pub(in crate::engine::postgres) const TS_CONFIG: u32 = 3602;
+    pub(in crate::engine::postgres) const TS_DICT: u32 = 3600;
+    pub(in crate::engine::postgres) const TS_PARSER: u32 = 3601;
+    pub(in crate::engine::postgres) const TS_TEMPLATE: u32 = 3764;
+    pub(in crate::engine::postgres) const TYPE: u32 = 1247;
+    pub(in crate::engine::postgres) const USER_MAPPING: u32 = 1418;
 }
 
 /// OIDs below this were given out by initdb.
@@ -60,6 +79,14 @@ pub(super) struct Schema {
     pub(super) dumped: bool,
 }
 
+/// A security label of an object or, with `column` not 0, of its column.
+#[derive(Debug, Clone)]
+pub(super) struct Label {
+    pub(super) column: i32,
+    pub(super) provider: String,
+    pub(super) label: String,
+}
+
 /// The state of one reading of the catalogs.
 pub(super) struct Reader<'c> {
     pub(super) conn: &'c mut PgConnection,
@@ -72,9 +99,9 @@ pub(super) struct Reader<'c> {
     /// Objects that go when an extension goes: catalog and OID to the extensions' names.
     pub(super) bound_to: HashMap<(u32, u32), Vec<String>>,
     pub(super) comments: HashMap<(u32, u32), Vec<(i32, String)>>,
-    pub(super) labels: HashMap<(u32, u32), Vec<(i32, String, String)>>,
+    pub(super) labels: HashMap<(u32, u32), Vec<Label>>,
     pub(super) initial_acls: HashMap<(u32, u32, i32), Vec<String>>,
-    pub(super) relations: BTreeMap<u32, Relation>,
+    pub(super) relations: BTreeMap<u32, Arc<Relation>>,
     pub(super) nodes: Vec<Node>,
     pub(super) bodies: Vec<Body>,
     pub(super) index: HashMap<Key, usize>,
@@ -144,7 +171,7 @@ impl Reader<'_> {
     /// Adds an object that is one entry.
     pub(super) fn add_whole(&mut self, class: u32, oid: u32, kind: Kind, name: &str, draft: Draft) -> usize {
         let node = Node::new(kind, draft.schema.as_deref(), name);
-        self.add(Key::Object(class, oid), node, Body::Whole(draft))
+        self.add(Key::Object(class, oid), node, Body::Whole(Box::new(draft)))
     }
 
     /// The node of an object, if it has one.
@@ -168,7 +195,7 @@ impl Reader<'_> {
     pub(super) fn remarks(&self, class: u32, oid: u32, named: Named<'_>) -> Vec<Extra> {
         let comment = self.comment_of(class, oid, 0).map(|text| named.comment(text));
         let labels = self.labels.get(&(class, oid)).into_iter().flatten();
-        let labels = labels.filter(|l| l.0 == 0).map(|(_, provider, label)| named.label(provider, label));
+        let labels = labels.filter(|l| l.column == 0).map(|l| named.label(&l.provider, &l.label));
         comment.into_iter().chain(labels).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Tables, views and everything else with columns: what the catalogs say of them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::engine::postgres::quote::{ident, literal, qualified};
 use crate::error::Result;
@@ -69,6 +70,8 @@ pub(super) struct Column {
     pub(super) generated: char,
     /// OID and text of the default or generation expression.
     pub(super) default: Option<(u32, String)>,
+    /// The generation expression is its parents'.
+    pub(super) same_expression: bool,
     pub(super) statistics: Option<i32>,
     pub(super) storage: char,
     pub(super) type_storage: char,
@@ -146,8 +149,8 @@ const RELATIONS: &str = "SELECT c.oid, c.relname, c.relnamespace, c.relkind, c.r
     CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partkey, \
     CASE WHEN c.relispartition AND c.relkind <> 'I' THEN pg_get_expr(c.relpartbound, c.oid) END AS partbound, \
     CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS viewdef, \
-    fs.srvname, ARRAY(SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) \
-        FROM pg_options_to_table(ft.ftoptions) ORDER BY option_name) AS ftoptions, \
+    fs.srvname, CASE WHEN c.relkind = 'f' THEN ARRAY(SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) \
+        FROM pg_options_to_table(ft.ftoptions) ORDER BY option_name) END AS ftoptions, \
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / current_setting('block_size')::int END AS blocks, \
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) + COALESCE(pg_relation_size(tc.oid), 0) END AS bytes \
     FROM pg_catalog.pg_class c \
@@ -200,13 +203,13 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             blocks: row.number("blocks")?,
             bytes: row.number("bytes")?,
         };
-        reader.relations.insert(oid, relation);
+        reader.relations.insert(oid, Arc::new(relation));
     }
     read_columns(reader).await?;
     let inherits = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits ORDER BY inhrelid, inhseqno";
     for row in reader.query(inherits).await? {
         if let Some(child) = reader.relations.get_mut(&row.oid("inhrelid")?) {
-            child.parents.push(row.oid("inhparent")?);
+            Arc::make_mut(child).parents.push(row.oid("inhparent")?);
         }
     }
     settle_inheritance(reader);
@@ -214,6 +217,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
 }
 
 async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
+    // Options that begin with `pg_` are the server's own book-keeping (`pg_attver`, since 15.20), never set by DDL.
     // Since 18 NOT NULL is a constraint with a name of its own.
     let (not_null, join) = if reader.major >= 18 {
         (
@@ -229,9 +233,11 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
         "SELECT a.attrelid, a.attnum, a.attname, a.attisdropped, a.attislocal, a.attnotnull, a.attstattarget, \
          a.attstorage, t.typstorage, a.attcompression, a.attidentity, a.attgenerated, a.attacl AS acl, \
          acldefault('c', c.relowner) AS acldefault, format_type(t.oid, a.atttypmod) AS type, \
-         array_to_string(a.attoptions, ', ') AS options, \
-         ARRAY(SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) \
-             FROM pg_options_to_table(a.attfdwoptions) ORDER BY option_name) AS fdwoptions, \
+         CASE WHEN a.attoptions IS NOT NULL THEN array_to_string(ARRAY(SELECT o FROM unnest(a.attoptions) o \
+             WHERE o NOT LIKE 'pg\\_%'), ', ') END AS options, \
+         CASE WHEN a.attfdwoptions IS NOT NULL THEN ARRAY(SELECT quote_ident(option_name) || ' ' || \
+             quote_literal(option_value) FROM pg_options_to_table(a.attfdwoptions) ORDER BY option_name) END \
+             AS fdwoptions, \
          CASE WHEN a.attcollation <> t.typcollation THEN \
              quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END AS collation, \
          d.oid AS adoid, pg_get_expr(d.adbin, d.adrelid) AS expression, {not_null} \
@@ -263,7 +269,7 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
             }),
         };
         let acl = (row.opt("acl")?.is_some() || initial.is_some()).then(|| Acl::from_row(&row)).transpose()?;
-        relation.columns.push(Column {
+        Arc::make_mut(relation).columns.push(Column {
             number,
             name,
             dropped: row.flag("attisdropped")?,
@@ -275,6 +281,7 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
             generated: row.char("attgenerated")?,
             default: row.opt_text("expression")?.map(|text| Ok((row.oid("adoid")?, text))).transpose()?,
             // -1 was "the default" before 17 made that NULL.
+            same_expression: false,
             statistics: row.opt("attstattarget")?.and_then(|t| t.parse().ok()).filter(|&t: &i32| t >= 0),
             storage: row.char("attstorage")?,
             type_storage: row.char("typstorage")?,
@@ -287,39 +294,50 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Takes from the columns what they have from their parents anyway.
+/// Takes from the columns what they have from their parents anyway, parents first.
 fn settle_inheritance(reader: &mut Reader<'_>) {
-    let children: Vec<u32> = reader.relations.values().filter(|r| !r.parents.is_empty()).map(|r| r.oid).collect();
-    let mut settled = HashMap::new();
-    for oid in children {
-        let child = &reader.relations[&oid];
-        let parents: Vec<&Relation> = child.parents.iter().filter_map(|p| reader.relations.get(p)).collect();
+    let mut children: Vec<(usize, u32)> = reader
+        .relations
+        .values()
+        .filter(|r| !r.parents.is_empty())
+        .map(|r| (generation(&reader.relations, r.oid), r.oid))
+        .collect();
+    children.sort_unstable();
+    for (_, oid) in children {
+        let Some(mut child) = reader.relations.remove(&oid) else { continue };
+        let parents: Vec<&Arc<Relation>> = child.parents.iter().filter_map(|p| reader.relations.get(p)).collect();
+        let partition = child.partition;
         let mut columns = child.columns.clone();
         for column in &mut columns {
-            let same = || parents.iter().flat_map(|p| &p.columns).filter(|c| !c.dropped && c.name == column.name);
-            if let Some(not_null) = &mut column.not_null
-                && not_null.oid == 0
-                && same().any(|c| c.not_null.is_some())
-            {
-                not_null.local = false;
+            let name = column.name.clone();
+            let same: Vec<&Column> =
+                parents.iter().flat_map(|p| &p.columns).filter(|c| !c.dropped && c.name == name).collect();
+            if let Some(not_null) = &mut column.not_null {
+                let inherited = same.iter().any(|c| c.not_null.as_ref().is_some_and(|n| n.valid));
+                // Before 18 nothing says whether it is local too. Since then a child can have checked its rows for
+                // what its parent only will.
+                not_null.local = if not_null.oid == 0 { !inherited } else { not_null.local || !inherited };
             }
-            let inherited_default = same().any(|c| c.default.is_some() && c.generated == '\0');
-            let inherited_expression = same().any(|c| c.generated != '\0');
-            if inherited_default && column.default.is_none() {
+            if column.default.is_none() && same.iter().any(|c| c.default.is_some() && c.generated == '\0') {
                 // Otherwise the child would take its parent's default.
                 column.default = Some((0, "NULL".to_owned()));
             }
-            if inherited_expression && !child.partition {
-                column.default = None;
-            }
+            // Expressions are inherited; since 16 a child can have another one.
+            let expression = |c: &Column| c.default.as_ref().map(|d| d.1.clone());
+            let mut generated = same.iter().filter(|c| c.generated != '\0').peekable();
+            column.same_expression = !partition
+                && generated.peek().is_some()
+                && generated.all(|c| reader.major < 16 || expression(c) == expression(column));
         }
-        settled.insert(oid, columns);
+        Arc::make_mut(&mut child).columns = columns;
+        reader.relations.insert(oid, child);
     }
-    for (oid, columns) in settled {
-        if let Some(relation) = reader.relations.get_mut(&oid) {
-            relation.columns = columns;
-        }
-    }
+}
+
+/// How many ancestors are above a relation, at most.
+fn generation(relations: &BTreeMap<u32, Arc<Relation>>, oid: u32) -> usize {
+    let parents = relations.get(&oid).into_iter().flat_map(|r| &r.parents);
+    parents.map(|&p| generation(relations, p) + 1).max().unwrap_or_default()
 }
 
 #[cfg(test)]

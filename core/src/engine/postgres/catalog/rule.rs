@@ -40,8 +40,9 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             let or_replace = "OR REPLACE ";
             let draft = draft.sql(view::definition(&table, or_replace) + &state, view::placeholder(&table, or_replace));
             let mut rule = Node::new(Kind::ViewRule, Some(&table.schema), &name);
+            rule.detail.clone_from(&table.name);
             rule.part_of = Some(on);
-            let rule = reader.add(Key::Object(class::REWRITE, oid), rule, Body::Part(draft));
+            let rule = reader.add(Key::Object(class::REWRITE, oid), rule, Body::Part(Box::new(draft)));
             reader.need(on, rule);
         } else {
             let definition = format!("{}\n{state}", row.text("definition")?);

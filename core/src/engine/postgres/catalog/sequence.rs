@@ -40,9 +40,6 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
                     table.path(),
                     ident(&column.name)
                 ));
-                if table.persistence != sequence.persistence {
-                    sql.push_str(if unlogged { "    UNLOGGED\n" } else { "    LOGGED\n" });
-                }
             }
             _ => {
                 sql.push_str(&format!("CREATE {}SEQUENCE {path}\n", if unlogged { "UNLOGGED " } else { "" }));
@@ -59,6 +56,12 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             row.flag("seqcycle")?,
         ));
         sql.push_str(if identity { "\n);\n" } else { ";\n" });
+        if let Some(table) = table.as_ref().filter(|_| identity) {
+            // Which persistence an identity starts with differs between minor versions.
+            if unlogged || table.persistence == 'u' {
+                sql.push_str(&format!("ALTER SEQUENCE {path} SET {};\n", if unlogged { "UNLOGGED" } else { "LOGGED" }));
+            }
+        }
         // An identity goes with its column.
         let drop = if identity { String::new() } else { format!("DROP SEQUENCE {path};\n") };
         let mut draft = Draft::new("SEQUENCE", Some(&sequence.schema), &sequence.name, &sequence.owner).sql(sql, drop);

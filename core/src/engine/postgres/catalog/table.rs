@@ -93,21 +93,19 @@ pub(super) fn add(reader: &mut Reader<'_>, table: &Relation, checks: &[Check]) -
         }
     }
     for column in table.columns.iter().filter(|c| !c.dropped && !table.prints(c)) {
-        // A constraint of its own on a column that is its parent's.
-        if let Some(not_null) = &column.not_null
-            && not_null.oid != 0
-            && let Some(text) = self::not_null(reader, table, column)
-        {
-            let no_inherit = if not_null.no_inherit { " NO INHERIT" } else { "" };
-            let text = text.trim_start().trim_end_matches(" NO INHERIT");
-            constraints.push((None, format!("{text} {}{no_inherit}", ident(&column.name))));
-        }
+        // A constraint of its own on a column that is its parent's; a plain one is set by ALTER TABLE.
+        let Some(sql) = not_null(reader, table, column).filter(|s| s != PLAIN_NOT_NULL) else { continue };
+        let (head, no_inherit) = match sql.strip_suffix(NO_INHERIT) {
+            Some(head) => (head, NO_INHERIT),
+            None => (sql.as_str(), ""),
+        };
+        constraints.push((None, format!("{} {}{no_inherit}", head.trim_start(), ident(&column.name))));
     }
     let unlogged = if table.persistence == 'u' { "UNLOGGED " } else { "" };
     let of_type = table.of_type.as_ref().map(|t| format!(" OF {t}")).unwrap_or_default();
     let mut draft = Draft::new(table.desc(), Some(&table.schema), &table.name, &table.owner)
         .sql("", format!("DROP {} {};\n", table.desc(), table.path()))
-        .from_catalog(class::RELATION, table.oid)
+        .found_in(class::RELATION, table.oid)
         .with(extras(reader, table));
     draft.tablespace = (table.kind != 'f').then(|| table.tablespace.clone());
     draft.table_am = if table.kind == 'r' { table.table_am.clone() } else { None };
@@ -126,7 +124,11 @@ pub(super) fn add(reader: &mut Reader<'_>, table: &Relation, checks: &[Check]) -
     Ok(())
 }
 
-/// ` NOT NULL`, unless the column is not or has it from a parent.
+/// What every version understands.
+const PLAIN_NOT_NULL: &str = " NOT NULL";
+const NO_INHERIT: &str = " NO INHERIT";
+
+/// ` NOT NULL`, with the constraint's name where it is not the usual; nothing if the column has it from a parent.
 fn not_null(reader: &Reader<'_>, table: &Relation, column: &Column) -> Option<String> {
     let not_null = column.not_null.as_ref().filter(|n| n.valid && (n.local || table.partition))?;
     let usual = not_null.oid == 0 || not_null.name == format!("{}_{}_not_null", table.name, column.name);
@@ -135,7 +137,7 @@ fn not_null(reader: &Reader<'_>, table: &Relation, column: &Column) -> Option<St
     } else {
         format!(" CONSTRAINT {}", ident(&not_null.name))
     };
-    Some(format!("{name} NOT NULL{}", if not_null.no_inherit { " NO INHERIT" } else { "" }))
+    Some(format!("{name}{PLAIN_NOT_NULL}{}", if not_null.no_inherit { NO_INHERIT } else { "" }))
 }
 
 /// A column's default or generation expression, as part of CREATE TABLE.
@@ -145,7 +147,7 @@ fn default_sql(
     node: usize,
     column: &Column,
 ) -> Option<(Option<usize>, String)> {
-    let (_, expression) = column.default.as_ref()?;
+    let (_, expression) = column.default.as_ref().filter(|_| !column.same_expression)?;
     let part = add_default(reader, table, node, column, false);
     let sql = match column.generated {
         's' => format!(" GENERATED ALWAYS AS ({expression}) STORED"),
@@ -176,7 +178,7 @@ pub(super) fn add_default(
     part.part_of = Some(node);
     part.separate = separate;
     let key = if *oid == 0 { Key::None } else { Key::Object(class::ATTRDEF, *oid) };
-    let part = reader.add(key, part, Body::Part(draft));
+    let part = reader.add(key, part, Body::Part(Box::new(draft)));
     // What the expression uses must be there before the table, unless a loop forces them apart.
     if separate {
         reader.need(part, node)
@@ -190,7 +192,7 @@ pub(super) fn add_default(
 fn tail(reader: &Reader<'_>, table: &Relation) -> String {
     let mut sql = String::new();
     if !table.parents.is_empty() && !table.partition {
-        let parents = table.parents.iter().filter_map(|p| reader.relations.get(p)).map(Relation::path);
+        let parents = table.parents.iter().filter_map(|p| reader.relations.get(p)).map(|r| r.path());
         let _ = write!(sql, "\nINHERITS ({})", parents.collect::<Vec<_>>().join(", "));
     }
     if let Some(key) = &table.partition_key {
@@ -209,22 +211,18 @@ fn tail(reader: &Reader<'_>, table: &Relation) -> String {
     if let ('p', Some(am)) = (table.kind, &table.table_am) {
         let _ = writeln!(sql, "\nALTER TABLE {} SET ACCESS METHOD {};", table.path(), ident(am));
     }
-    sql.push_str(&column_settings(table));
+    sql.push_str(&column_settings(reader, table));
     sql.push_str(&relation_settings(table));
     sql
 }
 
 /// ALTER statements for what CREATE TABLE cannot say of columns.
-pub(super) fn column_settings(table: &Relation) -> String {
+pub(super) fn column_settings(reader: &Reader<'_>, table: &Relation) -> String {
     let mut sql = String::new();
     for column in table.columns.iter().filter(|c| !c.dropped) {
         let alter =
             format!("ALTER {}TABLE ONLY {} ALTER COLUMN {}", table.foreign(), table.path(), ident(&column.name));
-        if let Some(not_null) = &column.not_null
-            && not_null.oid == 0
-            && not_null.local
-            && !table.prints(column)
-        {
+        if !table.prints(column) && not_null(reader, table, column).as_deref() == Some(PLAIN_NOT_NULL) {
             let _ = writeln!(sql, "{alter} SET NOT NULL;");
         }
         if let Some(target) = column.statistics {
@@ -284,7 +282,7 @@ fn add_attach(reader: &mut Reader<'_>, table: &Relation, node: usize) {
     let draft = Draft::new("TABLE ATTACH", Some(&table.schema), &table.name, &table.owner)
         .sql(format!("ALTER TABLE ONLY {parent} ATTACH PARTITION {} {bound};\n", table.path()), "");
     let attach = Node::new(Kind::TableAttach, Some(&table.schema), &table.name);
-    let attach = reader.add(Key::None, attach, Body::Whole(draft));
+    let attach = reader.add(Key::None, attach, Body::Whole(Box::new(draft)));
     reader.need(attach, node);
     // The parent may come later in the list of relations.
     reader.later.push((attach, Key::Object(class::RELATION, parent_oid)));
@@ -308,10 +306,10 @@ pub(super) fn extras(reader: &Reader<'_>, relation: &Relation) -> Vec<Extra> {
             extras.push(Named { kind: &kind, ..named }.comment(comment));
         }
     }
-    for (number, provider, label) in reader.labels.get(&(class::RELATION, relation.oid)).into_iter().flatten() {
-        if let Some(column) = relation.column(*number) {
+    for label in reader.labels.get(&(class::RELATION, relation.oid)).into_iter().flatten() {
+        if let Some(column) = relation.column(label.column) {
             let name = format!("{quoted}.{}", ident(&column.name));
-            extras.push(Named { kind: "COLUMN", name: &name, ..named }.label(provider, label));
+            extras.push(Named { kind: "COLUMN", name: &name, ..named }.label(&label.provider, &label.label));
         }
     }
     extras.extend(privileges(reader, relation));

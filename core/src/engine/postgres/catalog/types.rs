@@ -72,21 +72,24 @@ pub(super) async fn read(reader: &mut Reader<'_>, checks: &Checks) -> Result<()>
             }
             'e' => {
                 let labels: Vec<String> = row.list("labels")?.iter().map(|l| format!("\n    {}", literal(l))).collect();
-                add(reader, &row, |path| format!("CREATE TYPE {path} AS ENUM ({}\n);\n", labels.join(",")))?;
+                add(reader, &row, "", |path| format!("CREATE TYPE {path} AS ENUM ({}\n);\n", labels.join(",")))?;
             }
             'c' => add_composite(reader, &row)?,
             'r' => add_range(reader, &row)?,
-            _ => {
-                let path = qualified(&reader.schema(row.oid("typnamespace")?), &row.text("typname")?);
-                reader.unsupported(format!("type {path} is left out: base and shell types cannot be dumped yet"));
-            }
+            // Base types have a file of their own.
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// Adds a type; `defn` makes its statement from its name.
-fn add(reader: &mut Reader<'_>, row: &Row, defn: impl FnOnce(&str) -> String) -> Result<usize> {
+/// Adds a type; `defn` makes its statement from its name, `cascade` ends its DROP.
+pub(super) fn add(
+    reader: &mut Reader<'_>,
+    row: &Row,
+    cascade: &str,
+    defn: impl FnOnce(&str) -> String,
+) -> Result<usize> {
     let (oid, name, schema) = (row.oid("oid")?, row.text("typname")?, reader.schema(row.oid("typnamespace")?));
     let owner = reader.owner(row, "typowner")?;
     let (path, quoted) = (qualified(&schema, &name), ident(&name));
@@ -94,8 +97,9 @@ fn add(reader: &mut Reader<'_>, row: &Row, defn: impl FnOnce(&str) -> String) ->
     let mut extras = reader.remarks(class::TYPE, oid, named);
     extras.extend(reader.privileges(row, class::TYPE, oid, Class::Usage, named)?);
     extras.extend(attribute_comments(reader, row.oid("typrelid")?, named));
-    let draft =
-        Draft::new("TYPE", Some(&schema), &name, &owner).sql(defn(&path), format!("DROP TYPE {path};\n")).with(extras);
+    let draft = Draft::new("TYPE", Some(&schema), &name, &owner)
+        .sql(defn(&path), format!("DROP TYPE {path}{cascade};\n"))
+        .with(extras);
     Ok(reader.add_whole(class::TYPE, oid, Kind::Type, &name, draft))
 }
 
@@ -111,7 +115,7 @@ fn add_composite(reader: &mut Reader<'_>, row: &Row) -> Result<()> {
     let relation = row.oid("typrelid")?;
     let columns = reader.relations.get(&relation).into_iter().flat_map(|r| &r.columns).filter(|c| !c.dropped);
     let list: Vec<String> = columns.map(|c| format!("\n\t{} {}{}", ident(&c.name), c.type_name, c.collation)).collect();
-    let node = add(reader, row, |path| format!("CREATE TYPE {path} AS ({}\n);\n", list.join(",")))?;
+    let node = add(reader, row, "", |path| format!("CREATE TYPE {path} AS ({}\n);\n", list.join(",")))?;
     // Dependencies of its attributes are those of this relation, which itself is never dumped.
     let inner = Node::new(Kind::Table, Some(&reader.schema(row.oid("typnamespace")?)), row.text("typname")?);
     let inner = reader.add(Key::Object(class::RELATION, relation), inner, Body::Silent);
@@ -131,12 +135,13 @@ fn add_range(reader: &mut Reader<'_>, row: &Row) -> Result<()> {
     part("collation", row.opt("rngcollation")?);
     part("canonical", row.opt("rngcanonical")?);
     part("subtype_diff", row.opt("rngsubdiff")?);
-    let node = add(reader, row, |path| format!("CREATE TYPE {path} AS RANGE (\n    {}\n);\n", parts.join(",\n    ")))?;
+    let node =
+        add(reader, row, "", |path| format!("CREATE TYPE {path} AS RANGE (\n    {}\n);\n", parts.join(",\n    ")))?;
     add_shell(reader, row, node)
 }
 
 /// The name of a type ahead of its definition, for functions that the definition needs.
-fn add_shell(reader: &mut Reader<'_>, row: &Row, node: usize) -> Result<()> {
+pub(super) fn add_shell(reader: &mut Reader<'_>, row: &Row, node: usize) -> Result<()> {
     let (name, schema) = (row.text("typname")?, reader.schema(row.oid("typnamespace")?));
     let owner = reader.owner(row, "typowner")?;
     // No DROP, so that no owner is set: the server refuses that on a shell.
@@ -144,7 +149,7 @@ fn add_shell(reader: &mut Reader<'_>, row: &Row, node: usize) -> Result<()> {
         .sql(format!("CREATE TYPE {};\n", qualified(&schema, &name)), "");
     let mut shell = Node::new(Kind::ShellType, Some(&schema), &name);
     shell.part_of = Some(node);
-    let shell = reader.add(Key::None, shell, Body::Part(draft));
+    let shell = reader.add(Key::None, shell, Body::Part(Box::new(draft)));
     reader.need(node, shell);
     Ok(())
 }
