@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
 use crate::report::{ConsistencyPoint, Probe, TableSummary, Warning};
@@ -57,6 +57,30 @@ pub trait Engine: Send + Sync + Debug {
 
     /// Drops the database, which a drill made, with all that is in it.
     async fn discard(&self) -> Result<()>;
+}
+
+/// Chooses the engine by the URL.
+///
+/// # Errors
+/// `invalid_url`, `not_compiled_in`.
+#[allow(unreachable_patterns, reason = "the features decide which arms are left for the last two")]
+pub(crate) fn open(url: &str) -> Result<Arc<dyn Engine>> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url)?)),
+        #[cfg(feature = "sqlite")]
+        "sqlite" | "file" => Ok(Arc::new(sqlite::Sqlite::new(url)?)),
+        #[cfg(feature = "sqlite")]
+        _ if sqlite::Sqlite::is_path(url) => Ok(Arc::new(sqlite::Sqlite::new(url)?)),
+        "postgres" | "postgresql" | "sqlite" => {
+            Err(Error::new(Code::NotCompiledIn, format!("{scheme} databases were not compiled in"))
+                .next(format!("build lastgood with the feature for {scheme}")))
+        }
+        // Nothing of the URL is shown: it may hold a password.
+        _ => Err(Error::new(Code::InvalidUrl, "the database's URL is of no known kind")
+            .next("write postgres://user@host/database or sqlite:path")),
+    }
 }
 
 /// How a snapshot is to be taken.
@@ -163,8 +187,8 @@ pub trait Target: Send + Sync + Debug {
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()>;
 
     /// Builds what comes after the data, checks, and makes the result visible. Returns what could not be kept.
-    async fn finish(self: Box<Self>) -> Result<Vec<Warning>>;
+    async fn finish(&mut self) -> Result<Vec<Warning>>;
 
-    /// Takes back what was done so far; called instead of `finish` after an error.
+    /// Takes back what was done so far: called after an error or a cancellation, also one in the middle of `finish`.
     async fn abort(self: Box<Self>) -> Result<()>;
 }

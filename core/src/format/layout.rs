@@ -18,8 +18,8 @@ pub(crate) const KEYS: &str = "keys";
 pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// A key slot: `keys/1-main.age`.
-pub(crate) fn key_slot(epoch: u32, slot: &str, suffix: &str) -> String {
-    format!("{KEYS}/{epoch}-{slot}.{suffix}")
+pub(crate) fn key_slot(epoch: u32, slot: &str) -> String {
+    format!("{KEYS}/{epoch}-{slot}.age")
 }
 
 /// An object of a backup: `shop/backup-20251121-020001/manifest.json`.
@@ -72,9 +72,4 @@ pub(crate) fn is_proof(name: &str) -> bool {
 /// A dump's file in a volume: its name, the codec's suffix, and from the second piece on `.002`, `.003` …
 pub(crate) fn entry(file: &str, suffix: &str, piece: u32) -> String {
     if piece < 2 { format!("{file}{suffix}") } else { format!("{file}{suffix}.{piece:03}") }
-}
-
-/// A part that is stored by itself, in a backup that refers to another.
-pub(crate) fn part_entry(file: &str, suffix: &str, part: usize) -> String {
-    format!("{file}{suffix}/part-{part:06}")
 }

@@ -4,6 +4,6 @@ mod repository;
 mod upload;
 mod url;
 
-pub(crate) use repository::Repository;
+pub(crate) use repository::{Created, Repository};
 pub(crate) use upload::{Upload, Uploaded};
-pub(crate) use url::StoreUrl;
+pub(crate) use url::{StoreUrl, options_from};

@@ -84,27 +84,31 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the object visible.
+    /// Makes the object visible; after an error, what was sent is given back.
     pub(crate) async fn finish(mut self) -> Result<Uploaded> {
+        if let Err(e) = self.complete().await {
+            self.abort().await;
+            return Err(e);
+        }
+        Ok(Uploaded { bytes: self.bytes, sha256: hex::encode(self.sha256.finalize()), tail: self.tail })
+    }
+
+    async fn complete(&mut self) -> Result<()> {
         if self.multipart.is_none() {
             let whole = std::mem::take(&mut self.buffer);
             self.store.put(&self.path, whole.into()).await.map_err(|e| store_error(e, &self.name))?;
-        } else {
-            if !self.buffer.is_empty() {
-                self.send().await?;
-            }
-            while self.tasks.len() > 0 {
-                self.wait_for_one().await?;
-            }
-            if let Some(multipart) = &mut self.multipart {
-                multipart.complete().await.map_err(|e| store_error(e, &self.name))?;
-            }
+            return Ok(());
         }
-        Ok(Uploaded {
-            bytes: self.bytes,
-            sha256: hex::encode(self.sha256.finalize_reset()),
-            tail: std::mem::take(&mut self.tail),
-        })
+        if !self.buffer.is_empty() {
+            self.send().await?;
+        }
+        while !self.tasks.is_empty() {
+            self.wait_for_one().await?;
+        }
+        if let Some(multipart) = &mut self.multipart {
+            multipart.complete().await.map_err(|e| store_error(e, &self.name))?;
+        }
+        Ok(())
     }
 
     /// Gives the pieces sent so far back; what fails here is left to the store's own clean-up.
