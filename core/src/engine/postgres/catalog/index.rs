@@ -141,7 +141,7 @@ fn add_attach(reader: &mut Reader<'_>, oid: u32, parent: u32, node: usize) {
         "",
     );
     let attach = Node::new(Kind::IndexAttach, Some(&table.schema), &name);
-    let attach = reader.add(Key::IndexAttach(oid), attach, Body::Whole(draft));
+    let attach = reader.add(Key::IndexAttach(oid), attach, Body::Whole(Box::new(draft)));
     reader.need(attach, node);
     reader.need_object(attach, class::RELATION, parent);
     // A parallel restore then does nothing else with these tables meanwhile.

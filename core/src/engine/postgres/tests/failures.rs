@@ -30,7 +30,7 @@ async fn a_terminated_connection_fails_the_dump() {
     let source = with_rows(&url, "killed").await;
     let kill = |what: &str| {
         format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = {} AND {what}",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = {} AND ({what})",
             quote::literal(&source.name)
         )
     };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod failures;
+mod folder;
 mod round_trip;
 
 use std::sync::atomic::{AtomicU32, Ordering};
