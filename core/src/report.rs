@@ -10,7 +10,7 @@ use crate::id::{BackupId, DatabaseName, EngineKind};
 pub struct ConsistencyPoint {
     /// When the snapshot was taken, by the database's clock where it has one.
     pub at: Timestamp,
-    /// What `position` is: `lsn` (PostgreSQL) or `data_version` (SQLite).
+    /// What `position` is: `lsn` (PostgreSQL) or `change_counter` (SQLite, of the file header).
     pub kind: String,
     /// The position, as the database writes it.
     pub position: String,
@@ -27,6 +27,16 @@ pub struct TableSummary {
     pub rows: u64,
     /// Sum over all rows of XXH3-128 of the row's text, modulo 2^128, as 32 hex digits.
     pub hash: String,
+}
+
+/// What a file of the dump is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileRole {
+    /// Small, read whole before anything is loaded, never compressed: `toc.dat`.
+    Schema,
+    /// Loaded part by part.
+    Data,
 }
 
 /// Something a caller should know about a backup or a restore that did not stop it.

@@ -1,1 +1,3 @@
-//! x
+//! What the examples share.
+
+pub mod shop;

@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
+pub use crate::report::FileRole;
 use crate::report::{ConsistencyPoint, Probe, TableSummary, Warning};
 use crate::settings::Codec;
 
@@ -58,6 +59,30 @@ pub trait Engine: Send + Sync + Debug {
     async fn discard(&self) -> Result<()>;
 }
 
+/// Chooses the engine by the URL.
+///
+/// # Errors
+/// `invalid_url`, `not_compiled_in`.
+#[allow(unreachable_patterns, reason = "the features decide which arms are left for the last two")]
+pub(crate) fn open(url: &str) -> Result<Arc<dyn Engine>> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url)?)),
+        #[cfg(feature = "sqlite")]
+        "sqlite" | "file" => Ok(Arc::new(sqlite::Sqlite::new(url)?)),
+        #[cfg(feature = "sqlite")]
+        _ if sqlite::Sqlite::is_path(url) => Ok(Arc::new(sqlite::Sqlite::new(url)?)),
+        "postgres" | "postgresql" | "sqlite" => {
+            Err(Error::new(Code::NotCompiledIn, format!("{scheme} databases were not compiled in"))
+                .next(format!("build lastgood with the feature for {scheme}")))
+        }
+        // Nothing of the URL is shown: it may hold a password.
+        _ => Err(Error::new(Code::InvalidUrl, "the database's URL is of no known kind")
+            .next("write postgres://user@host/database or sqlite:path")),
+    }
+}
+
 /// How a snapshot is to be taken.
 #[derive(Debug, Clone)]
 pub struct SnapshotOptions {
@@ -82,16 +107,6 @@ pub struct RestoreOptions {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
-}
-
-/// What a file of the dump is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileRole {
-    /// Small, read whole before anything is loaded, never compressed: `toc.dat`.
-    Schema,
-    /// Loaded part by part.
-    Data,
 }
 
 /// One file of a dump, as planned.
@@ -172,8 +187,8 @@ pub trait Target: Send + Sync + Debug {
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()>;
 
     /// Builds what comes after the data, checks, and makes the result visible. Returns what could not be kept.
-    async fn finish(self: Box<Self>) -> Result<Vec<Warning>>;
+    async fn finish(&mut self) -> Result<Vec<Warning>>;
 
-    /// Takes back what was done so far; called instead of `finish` after an error.
+    /// Takes back what was done so far: called after an error or a cancellation, also one in the middle of `finish`.
     async fn abort(self: Box<Self>) -> Result<()>;
 }

@@ -1,1 +1,116 @@
-//! SQLite.
+//! SQLite: the dump is the database file itself.
+//!
+//! A snapshot copies the database with SQLite's online backup into a private file and reads that, so the source is
+//! held for as long as a local copy takes and never waits for a store. A restore writes a new file beside the target,
+//! checks it and renames it into place. All work on files and in SQLite runs on blocking threads.
+
+mod blocking;
+mod check;
+mod dump;
+mod failure;
+mod ffi;
+mod load;
+mod probe;
+mod source;
+mod summary;
+mod temp;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::blocking::blocking;
+use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use crate::error::{Code, Error, Result};
+use crate::id::EngineKind;
+use crate::report::{Probe, TableSummary};
+
+/// One SQLite database file, which need not exist yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Sqlite {
+    path: PathBuf,
+    name: String,
+}
+
+impl Sqlite {
+    /// The database that a URL or a path names: `sqlite:shop.db`, `sqlite:///var/lib/shop.db`, `file:shop.db`,
+    /// `shop.db`. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// `InvalidUrl`.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        Ok(Self::at(url::parse(url)?))
+    }
+
+    /// Whether a text that is no URL looks like the path of an SQLite database.
+    pub(crate) fn is_path(text: &str) -> bool {
+        url::is_path(text)
+    }
+
+    fn at(path: PathBuf) -> Self {
+        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        Self { path, name }
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Sqlite
+    }
+
+    fn describe(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn database(&self) -> &str {
+        &self.name
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        let path = self.path.clone();
+        blocking(move |stop| probe::probe(&path, stop)).await
+    }
+
+    async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        Ok(Box::new(dump::snapshot(&self.path, options).await?))
+    }
+
+    async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
+        Ok(Box::new(load::target(&self.path, options).await?))
+    }
+
+    fn sibling(&self, name: &str, work_dir: Option<&Path>) -> Result<Arc<dyn Engine>> {
+        if name.is_empty() || name.contains(['/', '\0']) {
+            return Err(Error::new(Code::InvalidOption, format!("`{name}` cannot name a database file"))
+                .next("give a name without slashes"));
+        }
+        let folder = work_dir.map_or_else(std::env::temp_dir, Path::to_owned);
+        Ok(Arc::new(Self::at(folder.join(format!("{name}.db")))))
+    }
+
+    async fn summarize(&self, tables: &[TableSummary], jobs: usize) -> Result<Vec<TableSummary>> {
+        let path = self.path.clone();
+        let names: Vec<String> = tables.iter().map(|table| table.name.clone()).collect();
+        blocking(move |stop| probe::summarize(&path, &names, jobs, stop)).await
+    }
+
+    async fn smoke(&self, query: &str) -> Result<bool> {
+        let (path, query) = (self.path.clone(), query.to_owned());
+        blocking(move |stop| probe::smoke(&path, &query, stop)).await
+    }
+
+    async fn discard(&self) -> Result<()> {
+        let path = self.path.clone();
+        blocking(move |_| {
+            temp::remove_if_there(&path)?;
+            temp::remove_side_files(&path)
+        })
+        .await
+    }
+}

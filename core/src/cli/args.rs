@@ -1,0 +1,213 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::settings::{Codec, ReadBack, Settings};
+
+const EXAMPLES: &str = "\
+Examples:
+  export DATABASE_URL=postgres://app@db/shop BACKUP_STORE_URL=s3://acme-backups/prod BACKUP_ENCRYPTION_KEY_FILE=/etc/backup.key
+  lastgood backup --tag nightly
+  lastgood list
+  lastgood drill latest
+  lastgood restore latest --target postgres://app@db/shop_restored";
+
+/// Database backups that have been restored.
+#[derive(Debug, Parser)]
+#[command(name = "lastgood", version, after_help = EXAMPLES, propagate_version = true, subcommand_required = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    /// Database to back up: postgres://…, sqlite:path [env: DATABASE_URL]
+    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    pub(super) database: Option<String>,
+
+    /// Where backups lie: s3://…, az://…, gs://…, file:///… or a path [env: BACKUP_STORE_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) store: Option<String>,
+
+    /// Name of the database in the store [env: BACKUP_NAME]
+    #[arg(long, global = true)]
+    pub(super) name: Option<String>,
+
+    /// File with the passphrase, or with `raw:` and 32 bytes in hex or base64 [env: BACKUP_ENCRYPTION_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+
+    /// File with age or SSH identities [env: BACKUP_IDENTITY_FILE]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "key_file")]
+    pub(super) identity_file: Option<PathBuf>,
+
+    /// Make or use a store without encryption
+    #[arg(long, global = true)]
+    pub(super) unencrypted: bool,
+
+    /// Connections and workers used at the same time
+    #[arg(long, short, global = true, value_name = "N")]
+    pub(super) jobs: Option<usize>,
+
+    /// Answer in JSON, with exact values
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+
+    /// Log what is being done
+    #[arg(long, short, global = true, action = ArgAction::SetTrue)]
+    pub(super) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make one backup
+    #[command(
+        after_help = "Example:\n  lastgood backup --database sqlite:shop.db --store /var/backups --key-file backup.key --tag nightly"
+    )]
+    Backup {
+        /// Label to keep with the backup; may be repeated
+        #[arg(long)]
+        tag: Vec<String>,
+        /// Take a passphrase although it is weak
+        #[arg(long)]
+        allow_weak: bool,
+        #[command(flatten)]
+        settings: SettingArgs,
+    },
+    /// List backups, newest first; needs no key
+    #[command(after_help = "Example:\n  lastgood list --limit 10")]
+    List {
+        /// At most so many
+        #[arg(long, short = 'n')]
+        limit: Option<usize>,
+    },
+    /// Show one backup in full
+    #[command(after_help = "Example:\n  lastgood show latest --json")]
+    Show {
+        /// Id, beginning of one, or `latest`
+        #[arg(default_value = "latest")]
+        backup: String,
+    },
+    /// Open and check every stored byte of one backup
+    #[command(after_help = "Example:\n  lastgood verify backup-20251121")]
+    Verify {
+        /// Id, beginning of one, or `latest`
+        #[arg(default_value = "latest")]
+        backup: String,
+    },
+    /// Restore one backup into a scratch database, compare, and drop it
+    #[command(after_help = "Example:\n  lastgood drill latest --query 'SELECT count(*) > 1000 FROM orders'")]
+    Drill {
+        /// Id, beginning of one, or `latest`
+        #[arg(default_value = "latest")]
+        backup: String,
+        /// Empty database to use instead of one of our own making
+        #[arg(long, value_name = "URL")]
+        target: Option<String>,
+        /// Query that must succeed there, and not answer false or 0; may be repeated
+        #[arg(long, value_name = "SQL")]
+        query: Vec<String>,
+    },
+    /// Restore one backup into an empty database
+    #[command(after_help = "Example:\n  lastgood restore latest --target postgres://app@db/shop_restored")]
+    Restore {
+        /// Id, beginning of one, or `latest`
+        backup: String,
+        /// Database to restore into: empty, or not there yet
+        #[arg(long, value_name = "URL")]
+        target: String,
+        /// Restore even though the target holds something
+        #[arg(long)]
+        overwrite: bool,
+        /// Leave everything to the restoring user
+        #[arg(long)]
+        no_owner: bool,
+        /// Leave out grants
+        #[arg(long)]
+        no_privileges: bool,
+    },
+    /// Write one backup into a folder that stock tools load
+    #[command(after_help = "Example:\n  lastgood export latest dump && pg_restore -j2 --create -d postgres dump")]
+    Export {
+        /// Id, beginning of one, or `latest`
+        backup: String,
+        /// New or empty folder
+        folder: PathBuf,
+        /// Leave files compressed as they are stored
+        #[arg(long)]
+        keep_compression: bool,
+    },
+    /// Change what opens the store, whatever the number of backups
+    #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
+    RotateKey {
+        /// File with the new passphrase [env: BACKUP_ENCRYPTION_KEY_NEW]
+        #[arg(long, value_name = "FILE")]
+        new_key_file: Option<PathBuf>,
+        /// Recipient (age1…, ssh-ed25519 …) to seal to instead; may be repeated
+        #[arg(long, value_name = "RECIPIENT", conflicts_with = "new_key_file")]
+        to_recipient: Vec<String>,
+        /// Leave the old key valid as well
+        #[arg(long)]
+        keep_old: bool,
+        /// Take a passphrase although it is weak
+        #[arg(long)]
+        allow_weak: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SettingArgs {
+    /// Compression of the dump's files
+    #[arg(long, value_enum)]
+    codec: Option<CodecArg>,
+    /// Level of the codec (zstd 1 to 19, gzip 1 to 9)
+    #[arg(long)]
+    level: Option<i32>,
+    /// Raw bytes of one part, about
+    #[arg(long, value_name = "BYTES")]
+    part_bytes: Option<u64>,
+    /// A volume is closed once it has this size
+    #[arg(long, value_name = "BYTES")]
+    volume_bytes: Option<u64>,
+    /// Folder for temporary copies
+    #[arg(long, value_name = "FOLDER")]
+    work_dir: Option<PathBuf>,
+    /// Read whole volumes back before the commit
+    #[arg(long)]
+    read_back: bool,
+    /// Fail when the database holds something that cannot be backed up
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CodecArg {
+    Zstd,
+    Gzip,
+    None,
+}
+
+impl SettingArgs {
+    pub(super) fn apply(&self, mut settings: Settings) -> Settings {
+        if let Some(codec) = self.codec {
+            settings.codec = match codec {
+                CodecArg::Zstd => Codec::Zstd,
+                CodecArg::Gzip => Codec::Gzip,
+                CodecArg::None => Codec::None,
+            };
+        }
+        settings.level = self.level;
+        settings.part_bytes = self.part_bytes.unwrap_or(settings.part_bytes);
+        settings.volume_bytes = self.volume_bytes.unwrap_or(settings.volume_bytes);
+        settings.work_dir.clone_from(&self.work_dir);
+        if self.read_back {
+            settings.read_back = ReadBack::Content;
+        }
+        settings.strict = self.strict;
+        settings
+    }
+}

@@ -1,0 +1,189 @@
+//! The command line, over the same facade as every other caller. Behind the feature `cli`.
+
+mod args;
+mod output;
+mod progress;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{Code, Error, Result};
+use crate::progress::CancellationToken;
+use crate::vault::{Vault, VaultBuilder, read_secret};
+use crate::{Credential, Settings};
+use args::{Args, Command};
+use output::Output;
+
+/// Runs the command line with these arguments (the first one is the program's name) and gives its exit code.
+///
+/// # Exit codes
+/// 0 done; 2 invalid arguments or settings; 3 refused; 4 damaged; 5 denied; 6 not found; 7 busy; 8 unavailable; 70 a defect;
+/// 130 cancelled.
+pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(e) => {
+            // Help and version are no errors, and clap knows where each belongs.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+        }
+    };
+    start_log(args.verbose, args.json);
+    let output = Output::new(args.json);
+    let cancel = CancellationToken::new();
+    let interrupt = cancel.clone();
+    let listener = tokio::spawn(async move {
+        // The first Ctrl-C cleans up; the second one ends the process as usual.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupt.cancel();
+        }
+    });
+    let result = perform(args, &output, cancel).await;
+    listener.abort();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            output.error(&e);
+            ExitCode::from(e.kind().exit_code())
+        }
+    }
+}
+
+async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Result<()> {
+    let bar = progress::Bar::new(args.quiet);
+    let told = bar.clone();
+    let on_progress = move |p| told.tell(p);
+    let vault = builder(&args)?.open().await?;
+    match args.command {
+        Command::Backup { tag, .. } => {
+            let verb = tag.into_iter().fold(vault.backup(), |verb, tag| verb.tag(tag));
+            let report = verb.on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.backup(&report?)
+        }
+        Command::List { limit } => {
+            let verb = limit.into_iter().fold(vault.list(), |verb, limit| verb.limit(limit));
+            output.list(&verb.cancel(cancel).await?)
+        }
+        Command::Show { backup } => output.show(&vault.show(backup).cancel(cancel).await?),
+        Command::Verify { backup } => {
+            let report = vault.verify(backup).on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.verify(&report?)
+        }
+        Command::Drill { backup, target, query } => {
+            let mut verb = query.into_iter().fold(vault.drill(backup), |verb, query| verb.query(query));
+            if let Some(url) = target {
+                verb = verb.target(url);
+            }
+            let report = verb.on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.drill(&report?)
+        }
+        Command::Restore { backup, target, overwrite, no_owner, no_privileges } => {
+            let mut verb = vault.restore(backup).target(target);
+            if overwrite {
+                verb = verb.overwrite();
+            }
+            if no_owner {
+                verb = verb.no_owner();
+            }
+            if no_privileges {
+                verb = verb.no_privileges();
+            }
+            let report = verb.on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.restore(&report?)
+        }
+        Command::Export { backup, folder, keep_compression } => {
+            let mut verb = vault.export(backup).folder(folder);
+            if keep_compression {
+                verb = verb.keep_compression();
+            }
+            let report = verb.on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.export(&report?)
+        }
+        Command::RotateKey { new_key_file, to_recipient, keep_old, allow_weak } => {
+            let report = rotate(&vault, new_key_file, to_recipient, keep_old, allow_weak).await?;
+            output.rotate_key(&report)
+        }
+    }
+}
+
+async fn rotate(
+    vault: &Vault,
+    new_key_file: Option<std::path::PathBuf>,
+    recipients: Vec<String>,
+    keep_old: bool,
+    allow_weak: bool,
+) -> Result<crate::RotateKeyReport> {
+    let mut verb = vault.rotate_key();
+    if keep_old {
+        verb = verb.keep_old();
+    }
+    if allow_weak {
+        verb = verb.allow_weak();
+    }
+    if !recipients.is_empty() {
+        return verb.to_recipients(recipients).await;
+    }
+    let new = match new_key_file {
+        Some(path) => read_secret(&path)?,
+        None => match std::env::var("BACKUP_ENCRYPTION_KEY_NEW") {
+            Ok(text) => text.into(),
+            Err(_) => {
+                return Err(Error::new(Code::MissingSetting, "no new key was given")
+                    .next("give --new-key-file or --to-recipient, or set BACKUP_ENCRYPTION_KEY_NEW"));
+            }
+        },
+    };
+    verb.to_passphrase(new).await
+}
+
+/// Arguments first, then the environment.
+fn builder(args: &Args) -> Result<VaultBuilder> {
+    let mut builder = Vault::builder();
+    if let Some(url) = &args.database {
+        builder = builder.database(url);
+    }
+    if let Some(url) = &args.store {
+        builder = builder.store(url);
+    }
+    if let Some(name) = &args.name {
+        builder = builder.name(name);
+    }
+    if let Some(path) = &args.key_file {
+        builder = builder.credential(Credential::from_setting(read_secret(path)?.expose())?);
+    } else if let Some(path) = &args.identity_file {
+        builder = builder.credential(Credential::Identities(read_secret(path)?));
+    }
+    if args.unencrypted {
+        builder = builder.unencrypted();
+    }
+    let mut settings = Settings::default();
+    if let Command::Backup { settings: given, allow_weak, .. } = &args.command {
+        settings = given.apply(settings);
+        if *allow_weak {
+            builder = builder.allow_weak_passphrase();
+        }
+    }
+    settings.jobs = args.jobs.unwrap_or(settings.jobs);
+    builder = builder.settings(settings);
+    Ok(builder.env())
+}
+
+/// Logs go to standard error: warnings for people, JSON lines for machines.
+fn start_log(verbose: bool, json: bool) {
+    let level = if verbose { "lastgood=debug" } else { "lastgood=warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A host that has a subscriber of its own keeps it.
+    let _ = if json {
+        log.json().try_init()
+    } else {
+        log.with_target(false).with_ansi(std::io::stderr().is_terminal()).without_time().try_init()
+    };
+}

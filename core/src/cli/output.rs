@@ -1,0 +1,244 @@
+//! Answers: sizes and ages for people, exact values in JSON.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::error::{Code, Error, Result};
+use crate::report::{
+    BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, RestoreReport, RotateKeyReport,
+    VerifyReport, Warning,
+};
+
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(super) fn backup(&self, r: &BackupReport) -> Result<()> {
+        self.say(r, || {
+            let text = format!(
+                "{} of {}: {} tables, {} rows, {} stored as {} in {}\n",
+                r.id,
+                r.database,
+                r.tables,
+                count(r.rows),
+                size(r.source_bytes),
+                size(r.stored_bytes),
+                duration(r.duration_ms)
+            );
+            text + &warnings(&r.warnings) + &format!("next: lastgood drill {}\n", r.id)
+        })
+    }
+
+    pub(super) fn list(&self, backups: &[BackupSummary]) -> Result<()> {
+        self.say(&backups, || {
+            if backups.is_empty() {
+                return "no backups yet; make one with `lastgood backup`\n".to_owned();
+            }
+            let mut rows = vec![["BACKUP", "AGE", "ENGINE", "ROWS", "SOURCE", "STORED", "PROOF"].map(str::to_owned)];
+            rows.extend(backups.iter().map(|b| {
+                let engine = format!("{} {}", b.engine, b.server_version);
+                [
+                    b.id.to_string(),
+                    age(b.started_at),
+                    engine,
+                    count(b.rows),
+                    size(b.source_bytes),
+                    size(b.stored_bytes),
+                    proof(b),
+                ]
+            }));
+            table(&rows)
+        })
+    }
+
+    pub(super) fn show(&self, b: &BackupDetails) -> Result<()> {
+        self.say(b, || {
+            let s = &b.summary;
+            let mut text = format!(
+                "{} of {} ({} {}), {} old\n  point     {} {} at {}\n  size      {} stored as {}{}\n  proof     {}\n  tags      {}\n",
+                s.id, s.database, s.engine, s.server_version, age(s.started_at), b.point.kind, b.point.position, b.point.at,
+                size(s.source_bytes), size(s.stored_bytes), if s.encrypted { ", encrypted" } else { ", NOT encrypted" },
+                proof(s), if s.tags.is_empty() { "-".to_owned() } else { s.tags.join(", ") },
+            );
+            let mut rows = vec![["TABLE", "ROWS", "HASH"].map(str::to_owned)];
+            rows.extend(b.table_summaries.iter().map(|t| [t.name.clone(), count(t.rows), t.hash.clone()]));
+            text += &table(&rows);
+            for p in &b.proofs {
+                let _ = writeln!(text, "{} {} {} in {}", p.at, p.kind.as_str(), if p.ok { "ok" } else { "FAILED" }, duration(p.duration_ms));
+                for problem in &p.problems {
+                    let _ = writeln!(text, "  {problem}");
+                }
+            }
+            text + &warnings(&b.warning_list)
+        })
+    }
+
+    pub(super) fn verify(&self, r: &VerifyReport) -> Result<()> {
+        self.say(r, || {
+            format!(
+                "{} is whole: {} stored, {} in {} parts, checked in {}\n",
+                r.id,
+                size(r.stored_bytes),
+                size(r.raw_bytes),
+                count(r.parts),
+                duration(r.duration_ms)
+            )
+        })
+    }
+
+    pub(super) fn drill(&self, r: &DrillReport) -> Result<()> {
+        self.say(r, || {
+            let text = format!(
+                "{} was restored in {} and is the same: {} tables, {} rows",
+                r.id,
+                duration(r.restore_ms),
+                r.tables,
+                count(r.rows)
+            );
+            let queries = if r.queries == 0 { String::new() } else { format!(", {} queries", r.queries) };
+            format!("{text}{queries}\n{}", warnings(&r.warnings))
+        })
+    }
+
+    pub(super) fn restore(&self, r: &RestoreReport) -> Result<()> {
+        self.say(r, || {
+            format!(
+                "{} was restored into {}: {} in {}\n{}",
+                r.id,
+                r.target,
+                size(r.bytes),
+                duration(r.duration_ms),
+                warnings(&r.warnings)
+            )
+        })
+    }
+
+    pub(super) fn export(&self, r: &ExportReport) -> Result<()> {
+        self.say(r, || format!("{} was written to {}: {} files, {}\n", r.id, r.folder, count(r.files), size(r.bytes)))
+    }
+
+    pub(super) fn rotate_key(&self, r: &RotateKeyReport) -> Result<()> {
+        self.say(r, || match &r.removed {
+            Some(removed) => format!("{} was written, {removed} was removed\n", r.added),
+            None => format!("{} was written; the old key works as well\n", r.added),
+        })
+    }
+
+    pub(super) fn error(&self, e: &Error) {
+        let text = if self.json {
+            let error = json!({ "code": e.code().as_str(), "message": e.message(), "next": e.next_step(), "retryable": e.is_retryable() });
+            format!("{}\n", json!({ "error": error }))
+        } else {
+            let next = e.next_step().map(|n| format!("  next: {n}\n")).unwrap_or_default();
+            format!("error[{}]: {}\n{next}", e.code(), e.message())
+        };
+        // Nobody is left to tell when standard error is gone.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
+    fn say(&self, report: &impl Serialize, people: impl FnOnce() -> String) -> Result<()> {
+        let text = if self.json {
+            let json = serde_json::to_string(report).map_err(|e| Error::new(Code::Internal, e.to_string()))?;
+            json + "\n"
+        } else {
+            people()
+        };
+        match std::io::stdout().write_all(text.as_bytes()) {
+            // `lastgood list | head` has what it wanted.
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::new(Code::LocalFile, format!("standard output: {e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn proof(b: &BackupSummary) -> String {
+    match (b.failing, b.drilled_at, b.verified_at) {
+        (true, ..) => "FAILED".to_owned(),
+        (_, Some(at), _) => format!("drilled {} ago", age(at)),
+        (_, None, Some(at)) => format!("verified {} ago", age(at)),
+        _ => "none".to_owned(),
+    }
+}
+
+fn warnings(warnings: &[Warning]) -> String {
+    warnings.iter().fold(String::new(), |text, w| text + &format!("warning[{}]: {}\n", w.code, w.message))
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// 1536 → `1.5 KiB`.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let unit = usize::try_from(bytes.ilog2() / 10).unwrap_or(1).min(UNITS.len());
+    let tenths = bytes / ((1 << (10 * unit)) / 10);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit - 1])
+}
+
+/// 1234567 → `1,234,567`.
+fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+    }
+}
+
+fn age(at: Timestamp) -> String {
+    let seconds = Timestamp::now().as_second().saturating_sub(at.as_second()).max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!([size(0), size(1023), size(1536), size(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
+        assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [duration(5), duration(1_500), duration(61_000), duration(3_660_000)],
+            ["5 ms", "1.5 s", "1 min 1 s", "1 h 1 min"]
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! Every object name of a store, made here and nowhere else, from ids only.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::id::{BackupId, DatabaseName};
+use crate::report::ProofKind;
+
+/// The repository marker.
+pub(crate) const MARKER: &str = "lastgood.json";
+/// How to open the store without this library.
+pub(crate) const RECOVERY_PAGE: &str = "RECOVERY.md";
+/// The program that does it.
+pub(crate) const RECOVERY_PROGRAM: &str = "recover.py";
+/// The folder of the key slots.
+pub(crate) const KEYS: &str = "keys";
+/// The commit of a backup.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// A key slot: `keys/1-main.age`.
+pub(crate) fn key_slot(epoch: u32, slot: &str) -> String {
+    format!("{KEYS}/{epoch}-{slot}.age")
+}
+
+/// An object of a backup: `shop/backup-20251121-020001/manifest.json`.
+pub(crate) fn in_backup(database: &DatabaseName, id: &BackupId, object: &str) -> String {
+    format!("{database}/{id}/{object}")
+}
+
+/// Holds a backup's name while it is being made.
+pub(crate) fn reservation(database: &DatabaseName, id: &BackupId) -> String {
+    format!("{database}/control/{id}.run")
+}
+
+/// The `n`-th volume of a backup, counted from 1.
+pub(crate) fn volume(n: u32, sealed: bool) -> String {
+    format!("volume-{n:04}.zip{}", if sealed { ".enc" } else { "" })
+}
+
+/// The `sha256sum` file beside a volume.
+pub(crate) fn checksum_file(volume: &str) -> String {
+    format!("{volume}.sha256")
+}
+
+/// What the `sha256sum` file holds.
+pub(crate) fn checksum_line(volume: &str, sha256: &str) -> String {
+    format!("{sha256}  {volume}\n")
+}
+
+/// The `n`-th wrapping of a backup's data key, counted from 1; the highest counts.
+pub(crate) fn key_file(n: u32) -> String {
+    format!("key-{n:04}.age")
+}
+
+/// The number of a key file, if the name is one.
+pub(crate) fn key_file_number(name: &str) -> Option<u32> {
+    name.strip_prefix("key-")?.strip_suffix(".age")?.parse().ok()
+}
+
+/// A proof of a backup; `-2`, `-3` … when two end in the same second.
+pub(crate) fn proof(at: Timestamp, kind: ProofKind, attempt: u32) -> String {
+    let time = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S");
+    let tail = if attempt < 2 { String::new() } else { format!("-{attempt}") };
+    format!("proof-{time}-{}{tail}.json", kind.as_str())
+}
+
+/// Whether an object of a backup is a proof.
+pub(crate) fn is_proof(name: &str) -> bool {
+    name.starts_with("proof-") && name.ends_with(".json")
+}
+
+/// A dump's file in a volume: its name, the codec's suffix, and from the second piece on `.002`, `.003` …
+pub(crate) fn entry(file: &str, suffix: &str, piece: u32) -> String {
+    if piece < 2 { format!("{file}{suffix}") } else { format!("{file}{suffix}.{piece:03}") }
+}

@@ -1,0 +1,283 @@
+//! Makes one backup: a snapshot, read in parallel, sealed, stored, read back, and committed by its manifest.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{Instrument, info_span};
+
+use super::pipeline::{Event, Pipeline, codec_of};
+use super::session::{Session, millis_since};
+use super::volumes::{VolumeOptions, Volumes};
+use crate::engine::{Engine, SnapshotOptions, SnapshotSummary};
+use crate::error::{Code, Error, Result};
+use crate::format::layout;
+use crate::format::manifest::{
+    Body, Draft, Encryption, File, Header, Part, Previous, Stored, VERSION, Volume, sha256_hex,
+};
+use crate::id::{BackupId, random_hex};
+use crate::progress::{Phase, Run};
+use crate::report::BackupReport;
+use crate::secret::Key;
+use crate::settings::ReadBack;
+use crate::storage::{Created, Upload};
+
+/// Names tried when several backups start in the same second.
+const ATTEMPTS: u32 = 100;
+
+pub(crate) async fn backup(
+    session: &Arc<Session>,
+    engine: &dyn Engine,
+    tags: Vec<String>,
+    run: &Run,
+) -> Result<BackupReport> {
+    let started = session.clock.now();
+    run.begin(Phase::Preparing, None);
+    let id = reserve(session, started).await?;
+    let span = info_span!("backup", backup_id = %id, database = %session.database);
+    let result = Backup { session, engine, id: &id, started, tags }.run(run).instrument(span).await;
+    // Also after a failure: what was stored without a manifest is no backup, and the name is free for the sweep.
+    if let Err(e) = session.repository.delete(&layout::reservation(&session.database, &id)).await {
+        tracing::warn!(backup_id = %id, error = %e, "the reservation could not be removed");
+    }
+    result
+}
+
+/// Takes a name that no other run has, by a create-only object.
+async fn reserve(session: &Session, started: jiff::Timestamp) -> Result<BackupId> {
+    for attempt in 1..=ATTEMPTS {
+        let id = BackupId::at(started, attempt);
+        let manifest = layout::in_backup(&session.database, &id, layout::MANIFEST);
+        if session.repository.size(&manifest).await?.is_some() {
+            continue;
+        }
+        let record = serde_json::json!({ "run": random_hex::<16>()?, "started_at": started });
+        let name = layout::reservation(&session.database, &id);
+        if session.repository.create(&name, format!("{record}\n").into_bytes()).await? == Created::New {
+            return Ok(id);
+        }
+    }
+    Err(Error::new(Code::Busy, format!("{ATTEMPTS} backups of {} were started in this second", session.database))
+        .next("try again"))
+}
+
+struct Backup<'a> {
+    session: &'a Arc<Session>,
+    engine: &'a dyn Engine,
+    id: &'a BackupId,
+    started: jiff::Timestamp,
+    tags: Vec<String>,
+}
+
+/// What was read and stored.
+struct Dumped {
+    server_version: String,
+    summary: SnapshotSummary,
+    files: Vec<File>,
+    volumes: Vec<(Volume, Vec<u8>)>,
+}
+
+impl Backup<'_> {
+    async fn run(self, run: &Run) -> Result<BackupReport> {
+        let began = Instant::now();
+        let data_key = match self.session.new_data_key()? {
+            None => None,
+            Some((key, wrapped)) => {
+                let name = self.object(&layout::key_file(1));
+                if self.session.repository.create(&name, wrapped).await? == Created::Exists {
+                    return Err(Error::new(Code::Busy, format!("{name} belongs to another run")).next("try again"));
+                }
+                Some(key)
+            }
+        };
+        let dumped = self.dump(data_key.as_ref(), run).await?;
+        self.check_strict(&dumped.summary)?;
+        run.begin(Phase::Committing, None);
+        run.until_cancelled(self.read_back(&dumped.volumes)).await?;
+        run.check()?;
+        self.commit(dumped, data_key.as_ref(), began).await
+    }
+
+    async fn dump(&self, data_key: Option<&Key>, run: &Run) -> Result<Dumped> {
+        let settings = &self.session.settings;
+        let options = SnapshotOptions {
+            jobs: settings.jobs,
+            part_bytes: settings.part_bytes,
+            codec: settings.codec,
+            work_dir: settings.work_dir.clone(),
+        };
+        let snapshot = Arc::new(run.until_cancelled(self.engine.snapshot(&options)).await?);
+        run.begin(Phase::Dumping, Some(snapshot.files().iter().flat_map(|f| &f.parts).sum()));
+        let server_version = snapshot.server_version().to_owned();
+        let mut volumes = Volumes::new(VolumeOptions {
+            repository: &self.session.repository,
+            repository_id: self.session.repository_id(),
+            database: &self.session.database,
+            backup: self.id,
+            data_key,
+            volume_bytes: settings.volume_bytes,
+            upload_part_bytes: settings.upload_part_bytes,
+        });
+        let mut pipeline = Pipeline::new(snapshot, settings, run.clone());
+        match run.until_cancelled(self.pump(&mut pipeline, &mut volumes)).await {
+            Ok((files, volumes)) => {
+                run.end();
+                let summary = run.until_cancelled(pipeline.finish()?.finish()).await?;
+                Ok(Dumped { server_version, summary, files, volumes })
+            }
+            Err(e) => {
+                drop(pipeline);
+                volumes.abort().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Moves every part from the pipeline into the volumes.
+    async fn pump(
+        &self,
+        pipeline: &mut Pipeline,
+        volumes: &mut Volumes<'_>,
+    ) -> Result<(Vec<File>, Vec<(Volume, Vec<u8>)>)> {
+        let mut files: Vec<File> = Vec::new();
+        while let Some(next) = pipeline.next_part().await? {
+            if next.part == 0 {
+                let planned = &pipeline.files()[next.file];
+                let codec = codec_of(planned, self.session.settings.codec);
+                volumes.start_file(&planned.name, codec.suffix());
+                files.push(File {
+                    name: planned.name.clone(),
+                    role: planned.role,
+                    codec,
+                    parts: Vec::with_capacity(planned.parts.len()),
+                });
+            }
+            let mut at = volumes.start_part().await?;
+            let part = loop {
+                match pipeline.next_event().await? {
+                    Event::Piece(bytes) => {
+                        at.length += bytes.len() as u64;
+                        volumes.write(&bytes).await?;
+                    }
+                    Event::End { bytes, blake3 } => break Part { bytes, blake3, at },
+                }
+            };
+            if let Some(file) = files.last_mut() {
+                file.parts.push(part);
+            }
+        }
+        Ok((files, volumes.finish().await?))
+    }
+
+    fn check_strict(&self, summary: &SnapshotSummary) -> Result<()> {
+        let unsupported: Vec<_> =
+            summary.warnings.iter().filter(|w| w.code == Code::UnsupportedObject.as_str()).collect();
+        match unsupported.first() {
+            Some(first) if self.session.settings.strict => {
+                let more = unsupported.len() - 1;
+                let message =
+                    if more == 0 { first.message.clone() } else { format!("{} (and {more} more)", first.message) };
+                Err(Error::new(Code::UnsupportedObject, message)
+                    .next("back up without `strict` to keep everything else"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the store for what it was given, before anybody relies on it.
+    async fn read_back(&self, volumes: &[(Volume, Vec<u8>)]) -> Result<()> {
+        for (volume, tail) in volumes {
+            let name = self.object(&volume.name);
+            let wrong = |what: &str| {
+                Error::new(Code::StoreUnavailable, format!("{name}: {what}"))
+                    .next("the store did not keep what it accepted; check it and run again")
+            };
+            match self.session.repository.size(&name).await? {
+                Some(bytes) if bytes == volume.bytes => {}
+                Some(bytes) => return Err(wrong(&format!("the store has {bytes} bytes of {}", volume.bytes))),
+                None => return Err(wrong("the store does not have it")),
+            }
+            let from = volume.bytes - tail.len() as u64;
+            if self.session.repository.get_range(&name, from..volume.bytes).await? != tail[..] {
+                return Err(wrong("its last bytes are not what was sent"));
+            }
+            if self.session.settings.read_back == ReadBack::Content
+                && super::verify::sha256_of(&self.session.repository, &name, volume.bytes).await? != volume.sha256
+            {
+                return Err(wrong("its bytes are not what was sent"));
+            }
+        }
+        debug_assert!(volumes.iter().all(|(_, tail)| tail.len() <= Upload::TAIL));
+        Ok(())
+    }
+
+    async fn commit(self, dumped: Dumped, data_key: Option<&Key>, began: Instant) -> Result<BackupReport> {
+        let Dumped { server_version, summary, files, volumes } = dumped;
+        let session = self.session;
+        let (sequence, previous) = self.previous().await?;
+        let volumes: Vec<_> = volumes.into_iter().map(|(volume, _)| volume).collect();
+        let finished = session.clock.now();
+        let header = Header {
+            format: VERSION,
+            requires: Vec::new(),
+            repository: session.marker.repository.clone(),
+            id: self.id.clone(),
+            database: session.database.clone(),
+            engine: self.engine.kind(),
+            server_version,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started,
+            finished_at: finished,
+            point: summary.point,
+            base: None,
+            sequence,
+            previous,
+            source_bytes: files.iter().map(File::bytes).sum(),
+            stored_bytes: volumes.iter().map(|v| v.bytes).sum(),
+            tables: summary.tables.len() as u64,
+            rows: summary.tables.iter().map(|t| t.rows).sum(),
+            warnings: summary.warnings.len() as u64,
+            tags: self.tags.clone(),
+            codec: session.settings.codec,
+            volumes,
+            encryption: session.epoch().map(|epoch| Encryption { scheme: "cobblestone-256".to_owned(), epoch }),
+        };
+        let body = Body { files, tables: summary.tables, warnings: summary.warnings };
+        let draft = Draft::new(&header)?;
+        let digest = draft.header_sha256();
+        let seal = data_key.map(|key| move |plain: &[u8]| session.seal_body(key, self.id, &digest, plain));
+        let unsigned = draft.body(&body, seal)?;
+        let auth = session.sign(&unsigned.signed())?;
+        let manifest = unsigned.finish(&auth)?;
+        // The commit: from here on the backup exists, and not before.
+        if session.repository.create(&self.object(layout::MANIFEST), manifest).await? == Created::Exists {
+            return Err(Error::new(Code::Busy, format!("{} was committed by another run", self.id)).next("run again"));
+        }
+        tracing::info!(backup_id = %self.id, source_bytes = header.source_bytes, stored_bytes = header.stored_bytes, "backup committed");
+        Ok(BackupReport {
+            id: header.id,
+            database: header.database,
+            started_at: header.started_at,
+            finished_at: header.finished_at,
+            duration_ms: millis_since(began),
+            source_bytes: header.source_bytes,
+            stored_bytes: header.stored_bytes,
+            tables: header.tables,
+            rows: header.rows,
+            warnings: body.warnings,
+        })
+    }
+
+    /// The database's newest manifest before this one, and this one's number.
+    async fn previous(&self) -> Result<(u64, Option<Previous>)> {
+        let committed = self.session.committed().await?;
+        let Some(id) = committed.last().cloned() else { return Ok((1, None)) };
+        let bytes = self.session.manifest_bytes(&id).await?;
+        // A damaged predecessor must not stop tonight's backup; verification tells of it.
+        let sequence = Stored::decode(&bytes).map_or(committed.len() as u64, |stored| stored.header.sequence) + 1;
+        Ok((sequence, Some(Previous { id, sha256: sha256_hex(&bytes) })))
+    }
+
+    fn object(&self, name: &str) -> String {
+        layout::in_backup(&self.session.database, self.id, name)
+    }
+}

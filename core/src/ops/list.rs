@@ -1,0 +1,84 @@
+//! Lists backups and shows one, with what has been proven of them.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::session::Session;
+use crate::error::Result;
+use crate::format::layout;
+use crate::format::manifest::Header;
+use crate::id::BackupId;
+use crate::report::{BackupDetails, BackupSummary, FileDetails, ProofKind, ProofSummary};
+
+/// Manifests read at the same time.
+const AT_ONCE: usize = 16;
+
+/// The newest `limit` backups, newest first. Needs no key; with one, proofs are checked before they count.
+pub(crate) async fn list(session: &Arc<Session>, limit: Option<usize>) -> Result<Vec<BackupSummary>> {
+    let mut backups: Vec<_> = session.objects().await?.into_iter().collect();
+    backups.sort_by_key(|(id, _)| std::cmp::Reverse(id.order()));
+    backups.truncate(limit.unwrap_or(usize::MAX));
+    let read = |(id, objects): (BackupId, Vec<String>)| async move {
+        let (stored, _) = session.manifest(&id).await?;
+        let proofs = proofs(session, &id, &objects).await?;
+        Ok(summarize(stored.header, &proofs))
+    };
+    stream::iter(backups).map(read).buffered(AT_ONCE).try_collect().await
+}
+
+/// One backup in full.
+pub(crate) async fn show(session: &Arc<Session>, id: &BackupId) -> Result<BackupDetails> {
+    let backup = session.open_backup(id).await?;
+    let objects: Vec<_> = session.repository.list(&format!("{}/{id}", session.database)).await?.into_keys().collect();
+    let proofs = proofs(session, id, &objects).await?;
+    let header = backup.stored.header.clone();
+    let point = header.point.clone();
+    let files = backup.body.files.iter();
+    Ok(BackupDetails {
+        summary: summarize(header, &proofs),
+        point,
+        files: files
+            .map(|f| FileDetails { name: f.name.clone(), bytes: f.bytes(), stored_bytes: f.stored_bytes() })
+            .collect(),
+        table_summaries: backup.body.tables.clone(),
+        warning_list: backup.body.warnings.clone(),
+        proofs,
+    })
+}
+
+/// The proofs among a backup's objects, oldest first. One that cannot be believed is left out, and logged.
+async fn proofs(session: &Session, id: &BackupId, objects: &[String]) -> Result<Vec<ProofSummary>> {
+    let mut proofs = Vec::new();
+    for name in objects.iter().filter(|name| layout::is_proof(name)) {
+        match session.proof(id, name).await {
+            Ok(proof) => proofs.push(proof.summary),
+            Err(e) if e.is_retryable() => return Err(e),
+            Err(e) => tracing::warn!(backup_id = %id, proof = name, error = %e, "a proof is not believed"),
+        }
+    }
+    proofs.sort_by_key(|p| p.at);
+    Ok(proofs)
+}
+
+fn summarize(header: Header, proofs: &[ProofSummary]) -> BackupSummary {
+    let newest = |kind| proofs.iter().rfind(|p| p.kind == kind && p.ok).map(|p| p.at);
+    BackupSummary {
+        id: header.id,
+        database: header.database,
+        engine: header.engine,
+        server_version: header.server_version,
+        started_at: header.started_at,
+        finished_at: header.finished_at,
+        source_bytes: header.source_bytes,
+        stored_bytes: header.stored_bytes,
+        tables: header.tables,
+        rows: header.rows,
+        tags: header.tags,
+        encrypted: header.encryption.is_some(),
+        warnings: header.warnings,
+        verified_at: newest(ProofKind::Verify),
+        drilled_at: newest(ProofKind::Drill),
+        failing: proofs.last().is_some_and(|p| !p.ok),
+    }
+}

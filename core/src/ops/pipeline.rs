@@ -1,0 +1,194 @@
+//! Reads the parts of a snapshot, many at once, and hands their compressed bytes on in order.
+//!
+//! Each part is read, hashed and compressed by a task of its own and waits in a bounded queue for its turn. The part
+//! whose turn it is always has a worker (workers are given out in order), so the pipeline cannot block itself; and no more
+//! than `2 · jobs` queues of at most [`QUEUE`] pieces exist, so memory does not depend on the database.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::engine::{DumpFile, FileRole, PartRef, Snapshot};
+use crate::error::{Code, Error, Result};
+use crate::format::codec::Compressor;
+use crate::progress::Run;
+use crate::settings::{Codec, Settings};
+
+/// Raw bytes that are compressed in one go, between two chances for other tasks to run.
+const STEP: usize = 256 << 10;
+
+/// Pieces of compressed bytes that may wait in one part's queue; a piece comes of at most [`STEP`] raw bytes.
+const QUEUE: usize = 16;
+
+/// What the pipeline hands on: for each part, in order, its pieces and then its end.
+pub(super) enum Event {
+    /// Compressed bytes of the part.
+    Piece(Vec<u8>),
+    /// The part is complete.
+    End {
+        /// Raw bytes.
+        bytes: u64,
+        /// BLAKE3 of the raw bytes, in hex.
+        blake3: String,
+    },
+}
+
+/// A running pipeline.
+pub(super) struct Pipeline {
+    snapshot: Arc<Box<dyn Snapshot>>,
+    codec: Codec,
+    level: Option<i32>,
+    run: Run,
+    todo: VecDeque<PartRef>,
+    running: VecDeque<Worker>,
+    window: usize,
+    permits: Arc<Semaphore>,
+}
+
+struct Worker {
+    part: PartRef,
+    pieces: mpsc::Receiver<Vec<u8>>,
+    task: AbortOnDrop,
+}
+
+/// A task that ends when nobody waits for it any more.
+struct AbortOnDrop(JoinHandle<Result<(u64, String)>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Pipeline {
+    pub(super) fn new(snapshot: Arc<Box<dyn Snapshot>>, settings: &Settings, run: Run) -> Self {
+        let parts = |(file, dump): (usize, &DumpFile)| (0..dump.parts.len()).map(move |part| PartRef { file, part });
+        let todo = snapshot.files().iter().enumerate().flat_map(parts).collect();
+        Self {
+            snapshot,
+            codec: settings.codec,
+            level: settings.level,
+            run,
+            todo,
+            running: VecDeque::new(),
+            window: 2 * settings.jobs,
+            permits: Arc::new(Semaphore::new(settings.jobs)),
+        }
+    }
+
+    /// The dump's files, as planned.
+    pub(super) fn files(&self) -> &[DumpFile] {
+        self.snapshot.files()
+    }
+
+    /// The part whose events come next; `None` when all are done.
+    pub(super) async fn next_part(&mut self) -> Result<Option<PartRef>> {
+        if self.running.is_empty() && !self.todo.is_empty() {
+            let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
+            self.start(permit);
+        }
+        Ok(self.running.front().map(|w| w.part))
+    }
+
+    /// The next event of the part that [`Self::next_part`] named.
+    pub(super) async fn next_event(&mut self) -> Result<Event> {
+        loop {
+            let more = !self.todo.is_empty() && self.running.len() < self.window;
+            let permits = Arc::clone(&self.permits);
+            let Some(head) = self.running.front_mut() else {
+                return Err(Error::new(Code::Internal, "the pipeline was asked for a part that it does not read"));
+            };
+            let piece = tokio::select! {
+                biased;
+                permit = permits.acquire_owned(), if more => {
+                    self.start(permit.map_err(closed)?);
+                    continue;
+                }
+                piece = head.pieces.recv() => piece,
+            };
+            if let Some(piece) = piece {
+                return Ok(Event::Piece(piece));
+            }
+            let (bytes, blake3) = match (&mut head.task.0).await {
+                Ok(result) => result?,
+                Err(e) => return Err(Error::new(Code::Internal, format!("a part's task failed: {e}"))),
+            };
+            self.running.pop_front();
+            return Ok(Event::End { bytes, blake3 });
+        }
+    }
+
+    /// Gives the snapshot back once every part was read.
+    pub(super) fn finish(self) -> Result<Box<dyn Snapshot>> {
+        drop(self.running);
+        Arc::into_inner(self.snapshot).ok_or_else(|| Error::new(Code::Internal, "the snapshot is still being read"))
+    }
+
+    fn start(&mut self, permit: OwnedSemaphorePermit) {
+        let Some(part) = self.todo.pop_front() else { return };
+        let (sender, pieces) = mpsc::channel(QUEUE);
+        let codec = codec_of(&self.snapshot.files()[part.file], self.codec);
+        let (snapshot, level, run) = (Arc::clone(&self.snapshot), self.level, self.run.clone());
+        let task = tokio::spawn(async move {
+            let result = read(&**snapshot, part, codec, level, &run, &sender).await;
+            // Before the queue closes: whoever sees its end may take the snapshot back.
+            drop(snapshot);
+            drop(permit);
+            result
+        });
+        self.running.push_back(Worker { part, pieces, task: AbortOnDrop(task) });
+    }
+}
+
+/// How the parts of a file are compressed.
+pub(super) fn codec_of(file: &DumpFile, data: Codec) -> Codec {
+    match file.role {
+        FileRole::Schema => Codec::None,
+        FileRole::Data => data,
+    }
+}
+
+async fn read(
+    snapshot: &dyn Snapshot,
+    part: PartRef,
+    codec: Codec,
+    level: Option<i32>,
+    run: &Run,
+    queue: &mpsc::Sender<Vec<u8>>,
+) -> Result<(u64, String)> {
+    let mut compressor = Compressor::new(codec, level)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut bytes = 0;
+    let mut raw = snapshot.read(part);
+    while let Some(batch) = raw.next().await {
+        let batch = batch?;
+        for step in batch.chunks(STEP) {
+            hasher.update(step);
+            compressor.write(step)?;
+            let piece = compressor.take();
+            if !piece.is_empty() {
+                send(queue, piece).await?;
+            }
+            tokio::task::consume_budget().await;
+        }
+        bytes += batch.len() as u64;
+        run.advance(batch.len() as u64);
+    }
+    let rest = compressor.finish()?;
+    if !rest.is_empty() {
+        send(queue, rest).await?;
+    }
+    Ok((bytes, hasher.finalize().to_hex().to_string()))
+}
+
+async fn send(queue: &mpsc::Sender<Vec<u8>>, piece: Vec<u8>) -> Result<()> {
+    // The other end is dropped only when the whole backup is given up.
+    queue.send(piece).await.map_err(|_| Error::cancelled())
+}
+
+fn closed(_: tokio::sync::AcquireError) -> Error {
+    Error::new(Code::Internal, "the pipeline's workers are gone")
+}

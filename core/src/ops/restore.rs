@@ -1,0 +1,123 @@
+//! Restores one backup into a database: everything is checked first, then loaded in parallel, then made visible.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::{StreamExt, TryStreamExt};
+use tokio::task::JoinSet;
+
+use super::parts::PartReader;
+use super::session::{Opened, Session, millis_since};
+use crate::engine::{Engine, FileRole, PartPlace, RestoreOptions, StoredFile, Target};
+use crate::error::{Code, Error, Result};
+use crate::format::manifest::File;
+use crate::progress::{Phase, Run};
+use crate::report::{RestoreReport, Warning};
+
+/// Schema files larger than this are refused before they are read: 1 GiB.
+const MAX_SCHEMA_BYTES: u64 = 1 << 30;
+
+pub(crate) async fn restore(
+    session: &Arc<Session>,
+    backup: Arc<Opened>,
+    engine: &dyn Engine,
+    options: &RestoreOptions,
+    run: &Run,
+) -> Result<RestoreReport> {
+    let began = Instant::now();
+    let id = backup.stored.header.id.clone();
+    let bytes = backup.body.files.iter().map(File::bytes).sum();
+    let warnings = load(session, backup, engine, options, run).await?;
+    Ok(RestoreReport { id, target: engine.describe(), bytes, duration_ms: millis_since(began), warnings })
+}
+
+/// Loads a backup's dump into the engine's database.
+pub(super) async fn load(
+    session: &Arc<Session>,
+    backup: Arc<Opened>,
+    engine: &dyn Engine,
+    options: &RestoreOptions,
+    run: &Run,
+) -> Result<Vec<Warning>> {
+    run.begin(Phase::Preparing, None);
+    let header = &backup.stored.header;
+    if header.engine != engine.kind() {
+        return Err(Error::new(
+            Code::UnsupportedDatabase,
+            format!("{} is of {}, the target is {}", header.id, header.engine, engine.kind()),
+        )
+        .next(format!("give a {} target", header.engine)));
+    }
+    let reader = Arc::new(PartReader::new(Arc::clone(session), Arc::clone(&backup)));
+    let (schema, data): (Vec<&File>, Vec<&File>) = backup.body.files.iter().partition(|f| f.role == FileRole::Schema);
+    let mut files = Vec::new();
+    for file in schema {
+        files.push((file.name.clone(), run.until_cancelled(reader.read_file(file, MAX_SCHEMA_BYTES)).await?));
+    }
+    let stored: Vec<_> = data.iter().map(|f| StoredFile { name: f.name.clone(), bytes: f.bytes() }).collect();
+
+    let mut target = run.until_cancelled(engine.target(options)).await?;
+    let mut result = run.until_cancelled(target.prepare(files, &stored)).await;
+    if result.is_ok() {
+        run.begin(Phase::Loading, Some(stored.iter().map(|f| f.bytes).sum()));
+        let (shared, mut tasks) = (Arc::new(target), JoinSet::new());
+        result = run.until_cancelled(load_parts(&reader, &backup, &shared, options.jobs, run, &mut tasks)).await;
+        tasks.shutdown().await;
+        // Every task has ended, so this is the only reference left.
+        target = Arc::into_inner(shared).ok_or_else(|| Error::new(Code::Internal, "the target is still in use"))?;
+    }
+    let finished = match result {
+        Ok(()) => {
+            run.end();
+            run.begin(Phase::Finishing, None);
+            run.until_cancelled(target.finish()).await
+        }
+        Err(e) => Err(e),
+    };
+    if finished.is_err()
+        && let Err(e) = target.abort().await
+    {
+        tracing::warn!(error = %e, "a failed restore could not be taken back");
+    }
+    finished
+}
+
+/// Loads the parts of all data files, up to `jobs` at the same time.
+async fn load_parts(
+    reader: &Arc<PartReader>,
+    backup: &Arc<Opened>,
+    target: &Arc<Box<dyn Target>>,
+    jobs: usize,
+    run: &Run,
+    tasks: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| f.role == FileRole::Data) {
+        let mut offset = 0;
+        for (part, bytes) in record.parts.iter().map(|p| p.bytes).enumerate() {
+            if tasks.len() >= jobs {
+                join_one(tasks).await?;
+            }
+            let (reader, backup, target, run) =
+                (Arc::clone(reader), Arc::clone(backup), Arc::clone(target), run.clone());
+            tasks.spawn(async move {
+                let file = &backup.body.files[file];
+                let place = PartPlace { file: &file.name, offset, bytes };
+                let raw = reader.read(file, &file.parts[part]).inspect_ok(|raw| run.advance(raw.len() as u64)).boxed();
+                target.load(place, raw).await
+            });
+            offset += bytes;
+        }
+    }
+    while !tasks.is_empty() {
+        join_one(tasks).await?;
+    }
+    Ok(())
+}
+
+async fn join_one(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+    match tasks.join_next().await {
+        None => Ok(()),
+        Some(Ok(result)) => result,
+        Some(Err(e)) => Err(Error::new(Code::Internal, format!("a loading task failed: {e}"))),
+    }
+}

@@ -1,0 +1,299 @@
+//! An open store: its marker, its keys, and the database in it that the vault is about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::crypto::auth::Auth;
+use crate::crypto::cobblestone::{Opener, Sealer};
+use crate::error::{Code, Error, Result};
+use crate::format::layout;
+use crate::format::manifest::{Body, MAX_BYTES, Stored, sha256_hex};
+use crate::format::marker::Marker;
+use crate::format::proof::Proof;
+use crate::id::{BackupId, DatabaseName};
+use crate::secret::Key;
+use crate::settings::Settings;
+use crate::storage::Repository;
+
+use super::keys::{KeyOptions, Keys};
+
+/// A key file larger than this is refused: an age file with very many recipients.
+const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
+
+/// Everything the verbs share.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) repository: Repository,
+    pub(crate) marker: Marker,
+    pub(crate) keys: Keys,
+    pub(crate) database: DatabaseName,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// One backup, authenticated and opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) stored: Stored,
+    pub(crate) body: Body,
+    /// Absent in an unencrypted store.
+    pub(crate) data_key: Option<Key>,
+    /// SHA-256 of the manifest's bytes, in hex.
+    pub(crate) manifest_sha256: String,
+}
+
+impl Session {
+    pub(crate) fn repository_id(&self) -> &str {
+        self.marker.repository.as_str()
+    }
+
+    /// The ids of the database's committed backups, oldest first.
+    pub(crate) async fn committed(&self) -> Result<Vec<BackupId>> {
+        Ok(self.objects().await?.into_keys().collect::<Vec<_>>()).map(|mut ids: Vec<BackupId>| {
+            ids.sort_by_key(BackupId::order);
+            ids
+        })
+    }
+
+    /// The objects of each committed backup, by name.
+    pub(crate) async fn objects(&self) -> Result<BTreeMap<BackupId, Vec<String>>> {
+        let mut backups: BTreeMap<BackupId, Vec<String>> = BTreeMap::new();
+        for name in self.repository.list(self.database.as_str()).await?.into_keys() {
+            let Some((folder, object)) = name.split_once('/') else { continue };
+            if let Ok(id) = folder.parse() {
+                backups.entry(id).or_default().push(object.to_owned());
+            }
+        }
+        backups.retain(|_, objects| objects.iter().any(|o| o == layout::MANIFEST));
+        Ok(backups)
+    }
+
+    /// Finds a backup by `latest`, its id or the beginning of it.
+    pub(crate) async fn resolve(&self, wanted: &str) -> Result<BackupId> {
+        let ids = self.committed().await?;
+        let not_found =
+            |what: String| Error::new(Code::BackupNotFound, what).next("`list` shows the backups there are");
+        if wanted == "latest" {
+            return ids
+                .last()
+                .cloned()
+                .ok_or_else(|| not_found(format!("there is no backup of {} yet", self.database)));
+        }
+        if let Some(id) = ids.iter().find(|id| id.as_str() == wanted) {
+            return Ok(id.clone());
+        }
+        let short = format!("backup-{wanted}");
+        let fits =
+            |id: &&BackupId| !wanted.is_empty() && (id.as_str().starts_with(wanted) || id.as_str().starts_with(&short));
+        match ids.iter().filter(fits).collect::<Vec<_>>()[..] {
+            [] => Err(not_found(format!("there is no backup `{wanted}` of {}", self.database))),
+            [id] => Ok(id.clone()),
+            [ref first, .., ref last] => {
+                Err(Error::new(Code::BackupAmbiguous, format!("`{wanted}` fits {first} and {last}, and maybe more"))
+                    .next("give more of the id"))
+            }
+        }
+    }
+
+    pub(crate) async fn manifest_bytes(&self, id: &BackupId) -> Result<Bytes> {
+        let name = layout::in_backup(&self.database, id, layout::MANIFEST);
+        self.repository.get(&name, MAX_BYTES).await?.ok_or_else(|| {
+            Error::new(Code::BackupNotFound, format!("there is no backup {id} of {}", self.database))
+                .next("`list` shows the backups there are")
+        })
+    }
+
+    /// The manifest with a header that fits its place. Nothing in it is authenticated yet.
+    pub(crate) async fn manifest(&self, id: &BackupId) -> Result<(Stored, Bytes)> {
+        let bytes = self.manifest_bytes(id).await?;
+        let stored = Stored::decode(&bytes).map_err(|e| e.at(id))?;
+        let header = &stored.header;
+        if header.id != *id || header.database != self.database || header.repository != self.marker.repository {
+            return Err(Error::new(
+                Code::Damaged,
+                format!(
+                    "the manifest of {id} belongs to {}/{} of store {}",
+                    header.database,
+                    header.id,
+                    header.repository.as_str()
+                ),
+            )
+            .next("put the backup back in its own place"));
+        }
+        Ok((stored, bytes))
+    }
+
+    /// Opens a backup: authenticates its manifest, unwraps its key, opens the body.
+    pub(crate) async fn open_backup(&self, id: &BackupId) -> Result<Arc<Opened>> {
+        let (stored, bytes) = self.manifest(id).await?;
+        let encrypted = stored.header.encryption.is_some();
+        if encrypted != self.marker.encrypted {
+            let (is, store) = if encrypted { ("encrypted", "not") } else { ("not encrypted", "encrypted") };
+            return Err(Error::new(Code::Damaged, format!("{id} is {is}, its store is {store}"))
+                .next("use another copy of the store"));
+        }
+        let auth: Auth = parse_auth(stored.auth.get()).map_err(|e| e.at(id))?;
+        self.keys.check(&auth, &stored.signed()).map_err(|e| e.at(id))?;
+        let data_key = if encrypted { Some(self.data_key(id).await?) } else { None };
+        let body = stored.body(|sealed| match &data_key {
+            Some(key) => self.open_body(key, id, &stored.header_sha256(), sealed),
+            None => Err(Error::new(Code::KeyRequired, format!("{id} is encrypted"))),
+        })?;
+        Ok(Arc::new(Opened { stored, body, data_key, manifest_sha256: sha256_hex(&bytes) }))
+    }
+
+    /// The backup's data key, from its newest key file.
+    async fn data_key(&self, id: &BackupId) -> Result<Key> {
+        let folder = format!("{}/{id}", self.database);
+        let newest = self.repository.list(&folder).await?.into_keys().filter_map(|n| layout::key_file_number(&n)).max();
+        let missing =
+            || Error::new(Code::ObjectMissing, format!("{id} has no key file")).next("use another copy of the store");
+        let name = layout::in_backup(&self.database, id, &layout::key_file(newest.ok_or_else(missing)?));
+        let wrapped = self.repository.get(&name, MAX_KEY_FILE_BYTES).await?.ok_or_else(missing)?;
+        self.keys.unwrap_data_key(&wrapped).map_err(|e| damage(e).at(name))
+    }
+
+    /// A fresh data key and its wrapping; none in an unencrypted store.
+    pub(crate) fn new_data_key(&self) -> Result<Option<(Key, Vec<u8>)>> {
+        self.keys.new_data_key()
+    }
+
+    pub(crate) fn epoch(&self) -> Option<u32> {
+        self.keys.epoch()
+    }
+
+    pub(crate) fn sign(&self, bytes: &[u8]) -> Result<Auth> {
+        self.keys.sign(bytes)
+    }
+
+    pub(crate) fn seal_body(&self, key: &Key, id: &BackupId, header_sha256: &str, plain: &[u8]) -> Result<Vec<u8>> {
+        let mut sealer = Sealer::new(key, &self.body_context(id, header_sha256))?;
+        let mut sealed = Vec::new();
+        sealer.update(plain, &mut sealed)?;
+        sealer.finish(&mut sealed)?;
+        Ok(sealed)
+    }
+
+    fn open_body(&self, key: &Key, id: &BackupId, header_sha256: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+        let mut opener = Opener::new(key, &self.body_context(id, header_sha256));
+        let mut plain = Vec::new();
+        opener
+            .update(sealed, &mut plain)
+            .and_then(|()| opener.finish(&mut plain))
+            .map_err(|e| damage(e).at(layout::MANIFEST).at(id))?;
+        Ok(plain)
+    }
+
+    /// The body is bound to the header that stands before it.
+    fn body_context(&self, id: &BackupId, header_sha256: &str) -> Vec<u8> {
+        crate::crypto::context(&[
+            crate::crypto::FORMAT,
+            self.repository_id(),
+            id.as_str(),
+            layout::MANIFEST,
+            header_sha256,
+        ])
+    }
+
+    /// Keeps a proof beside the backup.
+    pub(crate) async fn keep_proof(&self, proof: &Proof) -> Result<()> {
+        let bytes = proof.encode(|signed| self.sign(signed))?;
+        for attempt in 1..100 {
+            let name = layout::proof(proof.summary.at, proof.summary.kind, attempt);
+            let name = layout::in_backup(&self.database, &proof.backup, &name);
+            if self.repository.create(&name, bytes.clone()).await? == crate::storage::Created::New {
+                return Ok(());
+            }
+        }
+        Err(Error::new(Code::Busy, format!("{} has too many proofs of this second", proof.backup)).next("try again"))
+    }
+
+    /// Reads a proof and checks who wrote it.
+    pub(crate) async fn proof(&self, id: &BackupId, name: &str) -> Result<Proof> {
+        let missing = || Error::new(Code::ObjectMissing, format!("{id}/{name} is gone"));
+        let bytes = self
+            .repository
+            .get(&layout::in_backup(&self.database, id, name), MAX_KEY_FILE_BYTES)
+            .await?
+            .ok_or_else(missing)?;
+        let (proof, auth, signed) = Proof::decode(&bytes).map_err(|e| e.at(name).at(id))?;
+        self.keys.check(&parse_auth(auth.get())?, &signed).map_err(|e| e.at(name).at(id))?;
+        if proof.backup != *id {
+            return Err(Error::new(Code::Damaged, format!("{id}/{name} is a proof of {}", proof.backup)));
+        }
+        Ok(proof)
+    }
+}
+
+/// The context of a volume's sealing: where it belongs.
+pub(super) fn context(repository: &str, id: &BackupId, object: &str) -> Vec<u8> {
+    crate::crypto::context(&[crate::crypto::FORMAT, repository, id.as_str(), object])
+}
+
+/// The caller's key opened the store, so an object that does not open was altered, or is another backup's.
+pub(super) fn damage(e: Error) -> Error {
+    if e.code() != Code::WrongKey {
+        return e;
+    }
+    Error::new(Code::Damaged, e.message()).next("use another copy of the store, or restore another backup").because(e)
+}
+
+/// Reads an authentication; one that is not written as we write it was altered.
+fn parse_auth(json: &str) -> Result<Auth> {
+    let damaged =
+        || Error::new(Code::Damaged, "the authentication cannot be read").next("use another copy of the store");
+    let auth: Auth = serde_json::from_str(json).map_err(|e| damaged().because(e))?;
+    if crate::format::manifest::to_json(&auth)? == json { Ok(auth) } else { Err(damaged()) }
+}
+
+/// Milliseconds since an instant.
+pub(super) fn millis_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Opens the store's marker and keys; makes them when there is no store yet and `create` is set.
+pub(crate) async fn open_store(repository: &Repository, options: &KeyOptions, create: bool) -> Result<(Marker, Keys)> {
+    const MAX_MARKER_BYTES: u64 = 4 << 10;
+    let mut marker = repository.get(layout::MARKER, MAX_MARKER_BYTES).await?;
+    if marker.is_none() {
+        let foreign = repository.list("").await?.into_keys().find(|name| !ours_before_the_marker(name));
+        match foreign {
+            Some(name) => {
+                return Err(Error::new(Code::NotAStore, format!("it holds {name} and no {}", layout::MARKER))
+                    .next("give the URL of a lastgood store, or an empty folder or prefix for a new one"));
+            }
+            None if !create => {
+                return Err(Error::new(Code::StoreNotFound, "there is no store here yet")
+                    .next("check the URL; the first `backup` makes it"));
+            }
+            None => {}
+        }
+        make_store(repository, options).await?;
+        marker = repository.get(layout::MARKER, MAX_MARKER_BYTES).await?;
+    }
+    let marker = Marker::decode(
+        &marker.ok_or_else(|| Error::new(Code::StoreUnavailable, "the store did not keep its marker"))?,
+    )?;
+    let keys = Keys::open(repository, marker.encrypted, options).await?;
+    Ok((marker, keys))
+}
+
+/// What a host that died, or another one at this moment, leaves while it makes a store.
+fn ours_before_the_marker(name: &str) -> bool {
+    name == layout::RECOVERY_PAGE || name == layout::RECOVERY_PROGRAM || name.starts_with(&format!("{}/", layout::KEYS))
+}
+
+/// The marker comes last, and everything is create-only: hosts that do this at the same time end with one store.
+async fn make_store(repository: &Repository, options: &KeyOptions) -> Result<()> {
+    if !options.unencrypted {
+        Keys::create(repository, options).await?;
+    }
+    repository.put(layout::RECOVERY_PAGE, include_bytes!("../storage/RECOVERY.md").to_vec()).await?;
+    repository.put(layout::RECOVERY_PROGRAM, include_bytes!("../storage/recover.py").to_vec()).await?;
+    repository.create(layout::MARKER, Marker::new(!options.unencrypted)?.encode()?).await?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! The facade: one database, one store, and the verbs.
+
+mod builder;
+mod env;
+mod verbs;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+pub use builder::VaultBuilder;
+#[cfg(feature = "cli")]
+pub(crate) use env::read_secret;
+pub use verbs::{Backup, Drill, Export, List, NewKey, Restore, RotateKey, Show, Verb, Verify};
+
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::error::{Code, Error, Result};
+use crate::id::DatabaseName;
+use crate::ops::session::Session;
+use crate::report::Probe;
+use crate::settings::Settings;
+use builder::Place;
+
+/// One database and the store that its backups lie in. Cheap to clone.
+///
+/// # Example
+/// ```
+/// # async fn example(folder: &std::path::Path) -> lastgood::Result<()> {
+/// use lastgood::Vault;
+/// let vault = Vault::builder()
+///     .database("sqlite:shop.db")
+///     .store("/var/backups")
+///     .passphrase("correct horse battery staple and eleven more words")
+///     .open()
+///     .await?;
+/// let backup = vault.backup().tag("nightly").await?;
+/// vault.drill(&backup.id).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Vault(Arc<Inner>);
+
+struct Inner {
+    engine: Option<Arc<dyn Engine>>,
+    place: Place,
+    name: Option<DatabaseName>,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    session: OnceCell<Arc<Session>>,
+}
+
+impl Vault {
+    /// Begins a vault: say which database, which store and which key.
+    #[must_use]
+    pub fn builder() -> VaultBuilder {
+        VaultBuilder::default()
+    }
+
+    /// Opens the vault that the environment describes (`DATABASE_URL`, `BACKUP_STORE_URL`, `BACKUP_ENCRYPTION_KEY` …).
+    ///
+    /// # Errors
+    /// `missing_setting` names the variable that is needed; otherwise those of [`VaultBuilder::open`].
+    pub async fn from_env() -> Result<Self> {
+        Self::builder().env().open().await
+    }
+
+    /// Makes one backup of the database. The first one also makes the store.
+    #[must_use]
+    pub fn backup(&self) -> Verb<Backup> {
+        Verb::new(self, Backup::default())
+    }
+
+    /// Lists the backups there are, newest first. Needs no key.
+    #[must_use]
+    pub fn list(&self) -> Verb<List> {
+        Verb::new(self, List::default())
+    }
+
+    /// Shows one backup in full. `backup` is an id, the beginning of one, or `latest`; so everywhere.
+    #[must_use]
+    pub fn show(&self, backup: impl AsRef<str>) -> Verb<Show> {
+        Verb::new(self, Show { backup: backup.as_ref().to_owned() })
+    }
+
+    /// Opens and checks every stored byte of one backup, and keeps the proof.
+    #[must_use]
+    pub fn verify(&self, backup: impl AsRef<str>) -> Verb<Verify> {
+        Verb::new(self, Verify { backup: backup.as_ref().to_owned() })
+    }
+
+    /// Restores one backup into a scratch database, compares counts and hashes, drops it, and keeps the proof.
+    #[must_use]
+    pub fn drill(&self, backup: impl AsRef<str>) -> Verb<Drill> {
+        Verb::new(self, Drill { backup: backup.as_ref().to_owned(), ..Drill::default() })
+    }
+
+    /// Restores one backup into an empty database.
+    #[must_use]
+    pub fn restore(&self, backup: impl AsRef<str>) -> Verb<Restore> {
+        Verb::new(self, Restore { backup: backup.as_ref().to_owned(), ..Restore::default() })
+    }
+
+    /// Writes one backup's dump into a folder, as the directory that stock tools load.
+    #[must_use]
+    pub fn export(&self, backup: impl AsRef<str>) -> Verb<Export> {
+        Verb::new(self, Export { backup: backup.as_ref().to_owned(), ..Export::default() })
+    }
+
+    /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+    #[must_use]
+    pub fn rotate_key(&self) -> Verb<RotateKey> {
+        Verb::new(self, RotateKey::default())
+    }
+
+    /// Connects to the database and asks it who it is.
+    ///
+    /// # Errors
+    /// `missing_setting` without a database; `database_unavailable`, `database_denied`, `database_not_found`.
+    pub async fn probe(&self) -> Result<Probe> {
+        self.engine()?.probe().await
+    }
+
+    /// The public keys that new data keys are wrapped to: what a host needs that is to back up and open nothing.
+    ///
+    /// # Errors
+    /// `key_required` when the store was not opened with a key.
+    pub async fn recipients(&self) -> Result<String> {
+        Ok(self.session().await?.keys.opened()?.recipients().to_string())
+    }
+
+    /// The databases that the store holds backups of.
+    ///
+    /// # Errors
+    /// `store_unavailable`, `store_denied`, `store_not_found`.
+    pub async fn databases(&self) -> Result<Vec<DatabaseName>> {
+        self.0.place.databases().await
+    }
+
+    fn engine(&self) -> Result<&Arc<dyn Engine>> {
+        self.0.engine.as_ref().ok_or_else(|| {
+            Error::new(Code::MissingSetting, "no database was given").next("give `database` or set DATABASE_URL")
+        })
+    }
+
+    /// The store, which must exist.
+    pub(crate) async fn session(&self) -> Result<Arc<Session>> {
+        self.0.session.get_or_try_init(|| self.0.open(false)).await.cloned()
+    }
+
+    /// The store, made if it does not exist.
+    async fn session_or_create(&self) -> Result<Arc<Session>> {
+        self.0.session.get_or_try_init(|| self.0.open(true)).await.cloned()
+    }
+}
+
+impl Inner {
+    async fn open(&self, create: bool) -> Result<Arc<Session>> {
+        let (repository, marker, keys) = self.place.open(create).await?;
+        let database = match (&self.name, &self.engine) {
+            (Some(name), _) => name.clone(),
+            (None, Some(engine)) => DatabaseName::sanitize(engine.database()),
+            (None, None) => only(self.place.databases().await?)?,
+        };
+        let (settings, clock) = (self.settings.clone(), Arc::clone(&self.clock));
+        Ok(Arc::new(Session { repository, marker, keys, database, settings, clock }))
+    }
+}
+
+/// Which database is meant when none was named.
+fn only(mut databases: Vec<DatabaseName>) -> Result<DatabaseName> {
+    match (databases.pop(), databases.is_empty()) {
+        (Some(name), true) => Ok(name),
+        (Some(last), false) => {
+            let names: Vec<_> = databases.iter().chain([&last]).map(DatabaseName::as_str).collect();
+            Err(Error::new(Code::MissingSetting, format!("the store holds backups of {}", names.join(", ")))
+                .next("say which with `name`"))
+        }
+        (None, _) => {
+            Err(Error::new(Code::BackupNotFound, "the store holds no backups yet").next("make one with `backup`"))
+        }
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let database = self.0.engine.as_ref().map(|e| e.describe());
+        f.debug_struct("Vault")
+            .field("database", &database)
+            .field("store", &self.0.place.to_string())
+            .finish_non_exhaustive()
+    }
+}

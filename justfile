@@ -1,0 +1,16 @@
+# Everything CI runs.
+test:
+    bash tests/run
+
+# One suite: `just suite postgres_life`.
+suite name:
+    cargo test -p lastgood-tests --test suite {{ name }}
+
+# Formatting and lints, as CI wants them.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Licences, duplicates and advisories of the dependencies.
+deny:
+    cargo deny check

