@@ -166,7 +166,11 @@ class Keys:
         if auth["scheme"] == "ed25519":
             say(f"Signed by the host {auth['signer']}")
             return auth["signer"] == self.signer and self.signed(manifest, auth)
-        if auth["scheme"] != "hmac-sha256":
+        if auth["scheme"] == "sha256" and manifest.header["encryption"] is None:
+            if auth["digest"] != hashlib.sha256(manifest.signed).hexdigest():
+                raise Stop("manifest.json was altered. Use another copy of it, or another backup.")
+            return True
+        if auth["scheme"] != "hmac-sha256" or not self.found:
             return False
         text = self.found[0] if isinstance(self.found[0], bytes) else pathlib.Path(self.found[0]).read_bytes()
         for epoch, digits in re.findall(r"# epoch (\d+).*\r?\n *AGE-SECRET-KEY-1([A-Z0-9]{58})", text.decode(errors="replace")):
@@ -233,7 +237,7 @@ def recover(args):
         raise Stop(f"{out} or {partial} exists already. Give a folder that does not exist yet.")
     keys, manifest = Keys(args), Manifest(folder)
     header, key = manifest.header, keys.data_key(manifest)
-    if key and not keys.is_ours(manifest) and not args.accept_unknown:
+    if not keys.is_ours(manifest) and not args.accept_unknown:
         raise Stop("It cannot be told here who wrote this backup: it is as it was sealed, but sealing needs no secret.\n"
                    "Give the writing host's public key as --signer, or the store's identity as --identity; or, if you trust this copy\n"
                    "of the store, run this again with --accept-unknown.")
