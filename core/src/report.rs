@@ -10,7 +10,7 @@ use crate::id::{BackupId, DatabaseName, EngineKind};
 pub struct ConsistencyPoint {
     /// When the snapshot was taken, by the database's clock where it has one.
     pub at: Timestamp,
-    /// What `position` is: `lsn` (PostgreSQL) or `data_version` (SQLite).
+    /// What `position` is: `lsn` (PostgreSQL) or `change_counter` (SQLite, of the file header).
     pub kind: String,
     /// The position, as the database writes it.
     pub position: String,

@@ -137,7 +137,7 @@ impl Snapshot for FakeSnapshot {
         Ok(SnapshotSummary {
             point: ConsistencyPoint {
                 at: jiff::Timestamp::UNIX_EPOCH,
-                kind: "data_version".to_owned(),
+                kind: "change_counter".to_owned(),
                 position: "1".to_owned(),
             },
             tables: self.content.iter().map(|(name, bytes)| summary(name, bytes)).collect(),

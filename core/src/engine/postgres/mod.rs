@@ -1,3 +1,103 @@
-//! PostgreSQL.
+//! PostgreSQL: dumps in pg_dump's directory format, read and loaded over the wire, many connections at once.
+//!
+//! A dump is read in one snapshot that all connections share (`dump`): the schema from the catalogs (`catalog`,
+//! `order`), rows by COPY in ranges of blocks (`plan`, `copy`), large objects page by page (`large_object`). It is
+//! written down as an archive that pg_restore reads (`archive`). A restore (`load`) checks the target (`place`,
+//! `preflight`), runs the archive's statements (`statements`, `schedule`, `build`) and lets the result appear at once.
 
 mod archive;
+mod build;
+mod catalog;
+mod connect;
+mod copy;
+mod database;
+mod dump;
+mod failure;
+mod large_object;
+mod load;
+mod order;
+mod place;
+mod plan;
+mod pool;
+mod preflight;
+mod probe;
+mod quote;
+mod roles;
+mod schedule;
+mod statements;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::id::EngineKind;
+use crate::report::{Probe, TableSummary};
+
+use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+
+use connect::Server;
+
+/// One database of a PostgreSQL server.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    server: Server,
+}
+
+impl Postgres {
+    /// Understands a `postgres://` or `postgresql://` URL; does not connect.
+    ///
+    /// # Errors
+    /// `InvalidUrl`.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        Ok(Self { server: Server::new(url)? })
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Postgres
+    }
+
+    fn describe(&self) -> String {
+        self.server.to_string()
+    }
+
+    fn database(&self) -> &str {
+        self.server.database()
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        probe::probe(&self.server).await
+    }
+
+    async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        Ok(Box::new(dump::PgSnapshot::open(&self.server, options).await?))
+    }
+
+    async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
+        Ok(Box::new(load::PgTarget::find(&self.server, options).await?))
+    }
+
+    fn sibling(&self, name: &str, _work_dir: Option<&Path>) -> Result<Arc<dyn Engine>> {
+        Ok(Arc::new(Self { server: self.server.sibling(name) }))
+    }
+
+    async fn summarize(&self, tables: &[TableSummary], jobs: usize) -> Result<Vec<TableSummary>> {
+        probe::summarize(&self.server, tables, jobs).await
+    }
+
+    async fn smoke(&self, query: &str) -> Result<bool> {
+        probe::smoke(&self.server, query).await
+    }
+
+    async fn discard(&self) -> Result<()> {
+        let mut conn = database::maintenance(&self.server).await?;
+        database::drop_database(&mut conn, self.server.database()).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

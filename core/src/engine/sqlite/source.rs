@@ -149,3 +149,29 @@ impl Unlocked {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_write_during_a_read_without_locks_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        fs::write(&path, "").unwrap();
+        let stop = Stop::default();
+        let writer = Connection::open(&path, Access::ReadWrite, &stop).unwrap();
+        writer.run("CREATE TABLE t(x)").unwrap();
+
+        let quiet = Source::begin(&path, Access::Immutable, &stop).unwrap();
+        quiet.end().unwrap();
+        let disturbed = Source::begin(&path, Access::Immutable, &stop).unwrap();
+        writer.run("CREATE TABLE u(x)").unwrap();
+        assert_eq!(disturbed.end().unwrap_err().code(), Code::DatabaseChanged);
+        let logged = Source::begin(&path, Access::Immutable, &stop).unwrap();
+        writer.run("PRAGMA journal_mode = WAL").unwrap();
+        assert_eq!(logged.end().unwrap_err().code(), Code::DatabaseChanged);
+    }
+}

@@ -1,0 +1,188 @@
+//! Reads a database's schema from its catalogs and writes it as archive entries, as pg_dump does and without it.
+//!
+//! Each kind of object has a file with one query and the text of its statement. All of them add nodes to one graph;
+//! the server's own record of dependencies adds the edges; `order` sorts it, and what is part of a table or a view
+//! becomes a statement of its own where a loop demands it. The number of queries does not depend on the database.
+
+mod acl;
+mod aggregate;
+mod base_type;
+mod check;
+mod collation;
+mod conversion;
+mod data;
+mod default_acl;
+mod depend;
+mod domain;
+mod draft;
+mod emit;
+mod event_trigger;
+mod extension;
+mod facts;
+mod foreign;
+mod foreign_key;
+mod function;
+mod given_acl;
+mod index;
+mod language;
+mod operator;
+mod policy;
+mod publication;
+mod reader;
+mod relation;
+mod row;
+mod rule;
+mod schema;
+mod sequence;
+mod statistics;
+mod subscription;
+mod table;
+mod text_search;
+mod trigger;
+mod types;
+mod unsupported;
+mod view;
+
+use sqlx::postgres::PgConnection;
+
+use crate::engine::postgres::archive::Entry;
+use crate::engine::postgres::quote::qualified;
+use crate::error::Result;
+use crate::report::Warning;
+
+use reader::Reader;
+
+/// A database's schema, ready for the archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalog {
+    /// All entries in order of restore, numbered, with dependencies. Data entries have no file yet.
+    pub(crate) entries: Vec<Entry>,
+    /// The tables whose rows are dumped: one for each `TABLE DATA` entry, in the same order.
+    pub(crate) tables: Vec<TableData>,
+    /// The large objects.
+    pub(crate) large_objects: Vec<u32>,
+    /// Changes when the schema changes, and not when only rows, sequences or large objects do.
+    pub(crate) fingerprint: String,
+    /// What could not be dumped, and other things to know.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A table whose rows are dumped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableData {
+    /// The number of its `TABLE DATA` entry.
+    pub(crate) dump_id: i32,
+    /// Its OID.
+    pub(crate) oid: u32,
+    /// Its schema, unquoted.
+    pub(crate) schema: String,
+    /// Its name, unquoted.
+    pub(crate) name: String,
+    /// Its columns but for generated ones, unquoted, in order. A table may have none.
+    pub(crate) columns: Vec<String>,
+    /// Its `relkind`, which is `r`.
+    pub(crate) kind: char,
+    /// Blocks of its main fork, at this moment.
+    pub(crate) blocks: u64,
+    /// Bytes of its main fork and its out-of-line values.
+    pub(crate) bytes: u64,
+    /// For an extension's configuration table the `WHERE …` that selects the rows to dump.
+    pub(crate) filter: Option<String>,
+}
+
+/// The tables to lock in ACCESS SHARE mode before [`read`], quoted, so that they stay as they are.
+///
+/// # Errors
+/// `DatabaseUnavailable`, `DatabaseError`.
+pub(crate) async fn tables_to_lock(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+         AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY c.oid";
+    let rows = row::query(conn, sql).await?;
+    rows.iter().map(|row| Ok(qualified(&row.text("nspname")?, &row.text("relname")?))).collect()
+}
+
+/// Reads the schema. The connection is in the dump's snapshot, and the tables are locked.
+///
+/// Leaves the session with an empty search path and standard-conforming strings.
+///
+/// # Errors
+/// `DatabaseUnavailable`, `DatabaseDenied`, `DatabaseChanged` when an object went away meanwhile, `DatabaseError`.
+pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
+    let mut reader = Reader::open(conn).await?;
+    let reader = &mut reader;
+    let encoding = row::query(reader.conn, "SELECT current_setting('client_encoding') AS encoding").await?;
+    let encoding = encoding.first().map_or(Ok(String::new()), |row| row.text("encoding"))?;
+    schema::read(reader).await?;
+    let configuration = extension::read(reader).await?;
+    relation::read(reader).await?;
+    let checks = check::read(reader).await?;
+    types::read(reader, &checks).await?;
+    base_type::read(reader).await?;
+    collation::read(reader).await?;
+    function::read(reader).await?;
+    aggregate::read(reader).await?;
+    operator::read(reader).await?;
+    conversion::read(reader).await?;
+    language::read(reader).await?;
+    text_search::read(reader).await?;
+    foreign::read(reader).await?;
+    for relation in reader.relations.values().filter(|r| !r.member).cloned().collect::<Vec<_>>() {
+        match relation.kind {
+            'r' | 'p' | 'f' => {
+                let checks = checks.of_table.get(&relation.oid).map(Vec::as_slice).unwrap_or_default();
+                table::add(reader, &relation, checks)?;
+            }
+            'v' => view::add(reader, &relation),
+            'm' => view::add_materialized(reader, &relation),
+            _ => {}
+        }
+    }
+    sequence::read(reader).await?;
+    index::read(reader).await?;
+    foreign_key::read(reader).await?;
+    trigger::read(reader).await?;
+    rule::read(reader).await?;
+    policy::read(reader).await?;
+    statistics::read(reader).await?;
+    publication::read(reader).await?;
+    subscription::read(reader).await?;
+    event_trigger::read(reader).await?;
+    default_acl::read(reader).await?;
+    let large_objects = data::read_large_objects(reader).await?;
+    data::read_configuration(reader, configuration).await?;
+    data::read_sequences(reader).await?;
+    data::order_refreshes(reader).await?;
+    given_acl::read(reader).await?;
+    depend::read(reader).await?;
+    unsupported::report(reader).await?;
+    let take = std::mem::take::<Vec<_>>;
+    let (entries, tables) = emit::emit(
+        take(&mut reader.nodes),
+        std::mem::take(&mut reader.bodies),
+        emit::settings(&encoding),
+        std::mem::take(&mut reader.tables),
+    )?;
+    let fingerprint = fingerprint(&entries);
+    Ok(Catalog { entries, tables, large_objects, fingerprint, warnings: std::mem::take(&mut reader.warnings) })
+}
+
+/// A hash of what the entries say of the schema.
+fn fingerprint(entries: &[Entry]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let is_data = |e: &&Entry| {
+        matches!(e.desc.as_str(), "SEQUENCE SET" | "BLOB" | "BLOBS" | "TABLE DATA")
+            || e.tag.starts_with("LARGE OBJECT ")
+    };
+    for entry in entries.iter().filter(|e| !is_data(e)) {
+        for text in [&entry.desc, &entry.tag, &entry.owner, &entry.defn] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! The database as an object of the server: how it was created, and creating, renaming and dropping one.
+
+use sqlx::postgres::PgConnection;
+use sqlx::AssertSqlSafe;
+
+use crate::error::{Code, Error, Result};
+use crate::report::Warning;
+
+use super::archive::{Entry, Section};
+use super::connect::{Role, Server, execute, query};
+use super::failure::{failure, state};
+use super::quote::{ident, literal};
+
+/// Connects to a database from which others can be created and dropped.
+pub(super) async fn maintenance(server: &Server) -> Result<PgConnection> {
+    match server.sibling("postgres").connect(Role::Catalog).await {
+        // Some providers have no database of that name; template1 is everywhere.
+        Err(e) if matches!(e.code(), Code::DatabaseNotFound | Code::DatabaseDenied) => {
+            server.sibling("template1").connect(Role::Catalog).await.map_err(|_| e)
+        }
+        other => other,
+    }
+}
+
+/// The options with which a database like the connected one is created, and its owner.
+pub(super) struct Options {
+    pub(super) sql: String,
+    pub(super) owner: String,
+}
+
+impl Options {
+    /// Reads them from the catalog.
+    pub(super) async fn read(conn: &mut PgConnection) -> Result<Self> {
+        let version = conn.server_version_num().unwrap_or(0);
+        let (locale, rules) = match version / 10_000 {
+            ..15 => ("NULL", "NULL"),
+            15 => ("daticulocale", "NULL"),
+            16 => ("daticulocale", "daticurules"),
+            _ => ("datlocale", "daticurules"),
+        };
+        let provider = if version >= 15_00_00 { "datlocprovider" } else { "'c'" };
+        let sql = format!(
+            "SELECT pg_catalog.pg_encoding_to_char(encoding), {provider}, datcollate, datctype, {locale}, {rules}, \
+             pg_catalog.pg_get_userbyid(datdba) \
+             FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+        );
+        let row = query(conn, &sql, "reading the database's options").await?.into_iter().next().unwrap_or_default();
+        let text = |i: usize| row.get(i).cloned().flatten();
+        let mut options = format!("TEMPLATE = template0 ENCODING = {}", literal(&text(0).unwrap_or_default()));
+        let mut option = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                options += &format!(" {name} = {}", literal(&value));
+            }
+        };
+        // Servers before 15 know one provider and no option for it.
+        match text(1).as_deref() {
+            Some("i") => {
+                option("LOCALE_PROVIDER", Some("icu".to_owned()));
+                option("ICU_LOCALE", text(4));
+                option("ICU_RULES", text(5));
+            }
+            Some("b") => {
+                option("LOCALE_PROVIDER", Some("builtin".to_owned()));
+                option("BUILTIN_LOCALE", text(4));
+            }
+            _ => {}
+        }
+        option("LC_COLLATE", text(2));
+        option("LC_CTYPE", text(3));
+        Ok(Self { sql: options, owner: text(6).unwrap_or_default() })
+    }
+
+    /// The entry for an archive, which pg_restore runs on `--create` and otherwise passes over.
+    pub(super) fn entry(&self, database: &str, dump_id: i32) -> Entry {
+        let name = ident(database);
+        Entry {
+            dump_id,
+            catalog: 1262,
+            oid: 0,
+            tag: database.to_owned(),
+            desc: "DATABASE".to_owned(),
+            section: Section::PreData,
+            defn: format!("CREATE DATABASE {name} WITH {};\n", self.sql),
+            drop: format!("DROP DATABASE {name};\n"),
+            copy: None,
+            namespace: None,
+            tablespace: None,
+            table_am: None,
+            owner: self.owner.clone(),
+            dependencies: Vec::new(),
+            file: None,
+        }
+    }
+
+    /// The options that an archive's entry for the database gives.
+    pub(super) fn from_entry(entry: &Entry) -> Option<Self> {
+        let rest = entry.defn.strip_prefix("CREATE DATABASE ")?.strip_prefix(&ident(&entry.tag))?;
+        let sql = rest.trim().strip_prefix("WITH ")?.trim_end_matches([';', '\n']).to_owned();
+        Some(Self { sql, owner: entry.owner.clone() })
+    }
+}
+
+/// Creates a database with these options or, where the server does not know its locale, with what it has instead.
+pub(super) async fn create(
+    conn: &mut PgConnection,
+    name: &str,
+    options: Option<&Options>,
+) -> Result<Option<Warning>> {
+    let quoted = ident(name);
+    let encoding = options
+        .and_then(|o| o.sql.split("ENCODING = '").nth(1)?.split('\'').next())
+        .map_or_else(|| "'UTF8'".to_owned(), literal);
+    let doing = format!("creating database {name}");
+    let attempts = [
+        options.map(|o| o.sql.clone()),
+        Some(format!("TEMPLATE = template0 ENCODING = {encoding}")),
+        // The server's own locale does not go with the encoding.
+        Some(format!("TEMPLATE = template0 ENCODING = {encoding} LOCALE = 'C'")),
+    ];
+    let mut refused = None;
+    for sql in attempts.into_iter().flatten() {
+        let statement = format!("CREATE DATABASE {quoted} WITH {sql}");
+        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *conn).await {
+            Ok(_) => {
+                let warning = refused.filter(|_| options.is_some()).map(|why: Error| {
+                    let message = format!("database {name} has another locale than the backup's: {}", why.message());
+                    Warning::new("other_locale", message)
+                });
+                return Ok(warning);
+            }
+            Err(e) if matches!(state(&e).as_deref(), Some("22023" | "42704" | "0A000" | "42601" | "42809")) => {
+                refused.get_or_insert(failure(&doing, e));
+            }
+            Err(e) => return Err(failure(doing, e)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Error::new(Code::Internal, doing)))
+}
+
+/// Drops a database with all sessions that use it. One that is not there is no error.
+pub(super) async fn drop_database(conn: &mut PgConnection, name: &str) -> Result<()> {
+    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
+    execute(conn, &sql, &format!("dropping database {name}")).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn options_are_found_again_in_an_archive() {
+        let sql = "TEMPLATE = template0 ENCODING = 'UTF8' LC_COLLATE = 'C.UTF-8' LC_CTYPE = 'C.UTF-8'".to_owned();
+        let entry = Options { sql: sql.clone(), owner: "app".into() }.entry("My shop", 9);
+        assert_eq!(entry.defn, format!("CREATE DATABASE \"My shop\" WITH {sql};\n"));
+        let options = Options::from_entry(&entry).unwrap();
+        assert_eq!((options.sql, options.owner), (sql, "app".into()));
+    }
+}

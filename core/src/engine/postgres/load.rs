@@ -1,0 +1,262 @@
+//! Restores a dump into a database.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use crate::engine::{ByteStream, PartPlace, RestoreOptions, StoredFile, Target};
+use crate::error::{Code, Error, Result};
+use crate::report::Warning;
+
+use super::archive::{self, Archive, blob_oid};
+use super::build::{Build, WriterSetup};
+use super::connect::{Role, Server, execute, query};
+use super::copy::rows_in;
+use super::database::{self, Options, maintenance};
+use super::large_object;
+use super::place::{self, Place, Replaced};
+use super::pool::Pool;
+use super::preflight;
+use super::quote::ident;
+use super::statements::{Pass, describe, pass, split};
+
+/// A database that a dump is restored into.
+#[derive(Debug)]
+pub(super) struct PgTarget {
+    server: Server,
+    options: RestoreOptions,
+    place: Place,
+    restore: Option<Restore>,
+}
+
+/// A restore that has begun.
+struct Restore {
+    /// Where the objects and rows go: the target itself or the database that will take its name.
+    server: Server,
+    build: Build,
+    /// Data files: the entry each belongs to, and its size.
+    tables: HashMap<String, (usize, u64)>,
+    writers: Pool<PgConnection>,
+    warnings: Vec<Warning>,
+}
+
+impl fmt::Debug for Restore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Restore").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl PgTarget {
+    /// Looks at the target and decides where the restore will go; changes nothing.
+    pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
+        let place = Place::find(server, options.overwrite).await?;
+        tracing::debug!(?place, "restoring");
+        Ok(Self { server: server.clone(), options: options.clone(), place, restore: None })
+    }
+
+    /// Checks, creates the database if there has to be one, and runs what comes before the data.
+    async fn begin(&mut self, archive: Archive, data: &[StoredFile]) -> Result<()> {
+        let tables = data_files(&archive, data)?;
+        let (mut conn, creates) = match &self.place {
+            Place::Direct => (self.server.connect(Role::Catalog).await?, false),
+            Place::Staging { .. } => (maintenance(&self.server).await?, true),
+        };
+        let (adapt, mut warnings) = preflight::check(&mut conn, &archive, creates, &self.options).await?;
+        let server = match &self.place {
+            Place::Direct => self.server.clone(),
+            Place::Staging { name, replaces } => {
+                warnings.extend(create_database(&mut conn, name, replaces.as_ref(), &archive, &self.options).await?);
+                self.server.sibling(name)
+            }
+        };
+        drop(conn.close().await);
+
+        let setup = WriterSetup::of(&archive);
+        let mut writer = setup.connect(&server).await?;
+        let sql = "SELECT extname FROM pg_catalog.pg_extension";
+        let extensions = query(&mut writer, sql, "checking the target").await?.into_iter().flatten().flatten().collect();
+        let weights = weights(&archive, &tables);
+        let build = Build::new(archive, adapt, weights, extensions);
+        let mut writers = vec![writer];
+        let restore = self.restore.insert(Restore { server, build, tables, writers: Pool::new(vec![]), warnings });
+        let (before, _) = split(&restore.build.archive.entries);
+        restore.build.run_in_order(&mut writers[0], &before).await?;
+        for _ in 1..self.options.jobs.max(1) {
+            writers.push(setup.connect(&restore.server).await?);
+        }
+        restore.writers = Pool::new(writers);
+        Ok(())
+    }
+
+    /// Takes back what the restore did.
+    async fn undo(&mut self) -> Result<()> {
+        let restore = self.restore.take();
+        // Their sessions would keep locks on what is to be dropped.
+        if let Some(restore) = &restore {
+            for conn in restore.writers.drain() {
+                drop(conn.close().await);
+            }
+        }
+        match &self.place {
+            Place::Staging { name, .. } => database::drop_database(&mut maintenance(&self.server).await?, name).await,
+            Place::Direct => match restore {
+                Some(restore) => restore.build.drop_all(&mut self.server.connect(Role::Catalog).await?).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Everything after the data, up to what makes the result visible.
+    async fn complete(&mut self) -> Result<Vec<Warning>> {
+        let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
+        let (_, after) = split(&restore.build.archive.entries);
+        let of_pass = |wanted: Pass| -> Vec<usize> {
+            let entries = &restore.build.archive.entries;
+            let wanted = |index: &usize| pass(&entries[*index]) == wanted;
+            after.iter().copied().filter(wanted).collect()
+        };
+        let (main, privileges, last) = (of_pass(Pass::Main), of_pass(Pass::Privileges), of_pass(Pass::Last));
+        let mut writers = restore.writers.drain();
+        if writers.len() < self.options.jobs.max(1) {
+            return Err(Error::new(Code::Internal, "a connection was lost while data was loaded"));
+        }
+        restore.build.run_scheduled(&mut writers, &main).await?;
+        if !self.options.no_privileges {
+            restore.build.run_in_order(&mut writers[0], &privileges).await?;
+        }
+        restore.build.run_scheduled(&mut writers, &last).await?;
+        restore.warnings.extend(restore.build.analyze(&mut writers).await?);
+        // The writers commit without waiting for the disk; one commit that waits makes all before it durable.
+        let durable = "RESET synchronous_commit; SELECT pg_catalog.pg_current_xact_id()";
+        execute(&mut writers[0], durable, "making the restore durable").await?;
+        for conn in writers {
+            drop(conn.close().await);
+        }
+        Ok(std::mem::take(&mut restore.warnings))
+    }
+
+    /// Gives the restored database the target's name.
+    async fn appear(&self, staging: &str, replaces: bool) -> Result<()> {
+        let name = self.server.database();
+        if replaces {
+            let mut conn = self.server.connect(Role::Catalog).await?;
+            if let Some(contents) = place::contents(&mut conn).await? {
+                let message = format!("{} is no longer empty: it holds {contents}", self.server);
+                return Err(Error::new(Code::TargetNotEmpty, message).next("restore into a new database"));
+            }
+            drop(conn.close().await);
+        }
+        let mut conn = maintenance(&self.server).await?;
+        if replaces {
+            database::drop_database(&mut conn, name).await?;
+        }
+        let sql = format!("ALTER DATABASE {} RENAME TO {}", ident(staging), ident(name));
+        execute(&mut conn, &sql, &format!("giving database {staging} its name {name}")).await
+    }
+}
+
+#[async_trait]
+impl Target for PgTarget {
+    async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
+        let file = |name: &str| schema.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes);
+        let toc = file("toc.dat").ok_or_else(|| missing("toc.dat"))?;
+        let archive = archive::read(toc)?;
+        if archive.entries.iter().any(|e| e.desc == "BLOBS") {
+            let list = archive::read_blobs(file("blobs.toc").ok_or_else(|| missing("blobs.toc"))?)?;
+            let there = |oid: &u32| data.iter().any(|f| blob_oid(&f.name) == Some(*oid));
+            if let Some(oid) = list.iter().find(|oid| !there(oid)) {
+                return Err(missing(&archive::blob_file(*oid)));
+            }
+        }
+        self.begin(archive, data).await
+    }
+
+    async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {
+        let restore = self.restore.as_ref().ok_or_else(not_prepared)?;
+        let mut writer = restore.writers.lease().await?;
+        if let Some(oid) = blob_oid(place.file) {
+            let written = large_object::write(&mut writer, oid, place.offset, data).await?;
+            if written != place.bytes {
+                return Err(Error::new(Code::Internal, format!("{}: a part has another length than planned", place.file)));
+            }
+        } else {
+            let (entry, bytes) = restore.tables.get(place.file).ok_or_else(|| {
+                Error::new(Code::Damaged, format!("toc.dat knows no file {}", place.file)).next("use another backup")
+            })?;
+            let entry = &restore.build.archive.entries[*entry];
+            let copy = entry.copy.as_deref().unwrap_or_default();
+            rows_in(&mut writer, copy, &format!("loading {}", describe(entry)), place, *bytes, data).await?;
+        }
+        writer.done();
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<Vec<Warning>> {
+        let completed = match self.complete().await {
+            Ok(warnings) => match &self.place {
+                Place::Direct => Ok(warnings),
+                Place::Staging { name, replaces } => self.appear(name, replaces.is_some()).await.map(|()| warnings),
+            },
+            Err(e) => Err(e),
+        };
+        if completed.is_err()
+            && let Err(e) = self.undo().await
+        {
+            tracing::warn!(%e, "a failed restore could not be taken back");
+        }
+        completed
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<()> {
+        self.undo().await
+    }
+}
+
+fn missing(file: &str) -> Error {
+    Error::new(Code::Damaged, format!("{file} is missing in the dump")).next("use another backup")
+}
+
+fn not_prepared() -> Error {
+    Error::new(Code::Internal, "the target was not prepared")
+}
+
+/// The files of tables: the entry each belongs to, and its size.
+fn data_files(archive: &Archive, data: &[StoredFile]) -> Result<HashMap<String, (usize, u64)>> {
+    let sizes: HashMap<&str, u64> = data.iter().map(|f| (f.name.as_str(), f.bytes)).collect();
+    let mut files = HashMap::new();
+    for (index, entry) in archive.entries.iter().enumerate().filter(|(_, e)| e.desc == "TABLE DATA") {
+        let Some(file) = &entry.file else { continue };
+        let bytes = sizes.get(file.as_str()).ok_or_else(|| missing(file))?;
+        files.insert(file.clone(), (index, *bytes));
+    }
+    Ok(files)
+}
+
+/// The bytes of each table's data, by the number of the table's entry.
+fn weights(archive: &Archive, files: &HashMap<String, (usize, u64)>) -> HashMap<i32, u64> {
+    let entries = files.values().map(|(index, bytes)| (&archive.entries[*index], *bytes));
+    entries.flat_map(|(entry, bytes)| entry.dependencies.iter().map(move |id| (*id, bytes))).collect()
+}
+
+/// Creates the database that the restore goes into, in the likeness of the one it replaces or else of the source.
+async fn create_database(
+    conn: &mut PgConnection,
+    name: &str,
+    replaces: Option<&Replaced>,
+    archive: &Archive,
+    options: &RestoreOptions,
+) -> Result<Option<Warning>> {
+    let source = archive.entries.iter().find(|e| e.desc == "DATABASE").and_then(Options::from_entry);
+    let like = replaces.map(|r| &r.0).or(source.as_ref());
+    let warning = database::create(conn, name, like).await?;
+    let keep_owner = replaces.is_some() || !options.no_owner;
+    if let Some(owner) = like.map(|o| &o.owner).filter(|owner| keep_owner && !owner.is_empty()) {
+        let sql = format!("ALTER DATABASE {} OWNER TO {}", ident(name), ident(owner));
+        execute(conn, &sql, &format!("setting the owner of database {name}")).await?;
+    }
+    Ok(warning)
+}

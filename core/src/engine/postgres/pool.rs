@@ -1,0 +1,116 @@
+//! A fixed set of connections that are handed out one at a time and never replaced.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::error::{Code, Error, Result};
+
+/// Connections that share something a new one would not have: a snapshot, the state of a restore.
+#[derive(Debug)]
+pub(super) struct Pool<T> {
+    idle: Mutex<Vec<T>>,
+    free: Semaphore,
+    lost: AtomicBool,
+}
+
+impl<T> Pool<T> {
+    pub(super) fn new(connections: Vec<T>) -> Self {
+        Self { free: Semaphore::new(connections.len()), idle: Mutex::new(connections), lost: AtomicBool::new(false) }
+    }
+
+    /// Waits for a connection. Once one was lost, nobody gets any: what they were to do together has failed.
+    pub(super) async fn lease(&self) -> Result<Lease<'_, T>> {
+        let lost = || {
+            Error::new(Code::DatabaseUnavailable, "another connection to the database broke or was given up")
+                .next("see the first error; then try again")
+        };
+        let permit = self.free.acquire().await.map_err(|_| lost())?;
+        if self.lost.load(Ordering::Acquire) {
+            return Err(lost());
+        }
+        let connection = self.lock().pop().ok_or_else(lost)?;
+        Ok(Lease { pool: self, connection: Some(connection), _permit: permit })
+    }
+
+    /// All connections that are not lent out.
+    pub(super) fn drain(&self) -> Vec<T> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<T>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection on loan. It goes back by [`Lease::done`]; dropped in the middle of its work it is lost.
+#[derive(Debug)]
+pub(super) struct Lease<'p, T> {
+    pool: &'p Pool<T>,
+    connection: Option<T>,
+    _permit: SemaphorePermit<'p>,
+}
+
+impl<T> Lease<'_, T> {
+    /// Gives the connection back: it is ready for its next statement.
+    pub(super) fn done(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.lock().push(connection);
+        }
+    }
+}
+
+impl<T> Deref for Lease<'_, T> {
+    type Target = T;
+
+    #[expect(clippy::expect_used, reason = "only `done`, which consumes the lease, takes the connection out")]
+    fn deref(&self) -> &T {
+        self.connection.as_ref().expect("a lease holds a connection")
+    }
+}
+
+impl<T> DerefMut for Lease<'_, T> {
+    #[expect(clippy::expect_used, reason = "only `done`, which consumes the lease, takes the connection out")]
+    fn deref_mut(&mut self) -> &mut T {
+        self.connection.as_mut().expect("a lease holds a connection")
+    }
+}
+
+impl<T> Drop for Lease<'_, T> {
+    fn drop(&mut self) {
+        if self.connection.is_some() {
+            // Before the permit goes, so that whoever waits for it sees this.
+            self.pool.lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_connection_fails_everyone_after_it() {
+        let pool = Pool::new(vec![1, 2]);
+        let (a, b) = (pool.lease().await.unwrap(), pool.lease().await.unwrap());
+        a.done();
+        drop(b);
+        assert_eq!(pool.lease().await.unwrap_err().code(), Code::DatabaseUnavailable);
+        assert_eq!(pool.drain(), [2]);
+    }
+
+    #[tokio::test]
+    async fn connections_go_round() {
+        let pool = Pool::new(vec![1]);
+        for _ in 0..3 {
+            let lease = pool.lease().await.unwrap();
+            assert_eq!(*lease, 1);
+            lease.done();
+        }
+    }
+}

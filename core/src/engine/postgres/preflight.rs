@@ -1,0 +1,105 @@
+//! What is checked before a restore writes anything: whether the server has what the archive refers to.
+
+use std::collections::{BTreeSet, HashSet};
+
+use sqlx::postgres::PgConnection;
+
+use crate::engine::RestoreOptions;
+use crate::error::{Code, Error, Result};
+use crate::report::Warning;
+
+use super::archive::Archive;
+use super::connect::query;
+use super::roles;
+use super::statements::{Adapt, Pass, describe, is_statement, pass};
+
+/// Checks the archive against the server. Returns how its statements are to be adapted, and what to know of it.
+///
+/// # Errors
+/// `MissingRole`, `MissingExtension`: each names all that are missing.
+pub(super) async fn check(
+    conn: &mut PgConnection,
+    archive: &Archive,
+    creates_database: bool,
+    options: &RestoreOptions,
+) -> Result<(Adapt, Vec<Warning>)> {
+    let mut warnings = Vec::new();
+    let no_owner = options.no_owner;
+    let mut adapt = Adapt { no_owner, missing_tablespaces: HashSet::new() };
+
+    let needed = needed_roles(archive, &adapt, creates_database, options);
+    let there = names(conn, "SELECT rolname FROM pg_catalog.pg_roles").await?;
+    let missing = listed(needed.iter().filter(|name| !there.contains(*name)));
+    if !missing.is_empty() {
+        return Err(Error::new(Code::MissingRole, format!("the target has no role {missing}"))
+            .next("create the roles (CREATE ROLE …), or restore without owners and privileges"));
+    }
+
+    let wanted = archive.entries.iter().filter(|e| e.desc == "EXTENSION").map(|e| &e.tag);
+    let there = names(conn, "SELECT name FROM pg_catalog.pg_available_extensions").await?;
+    let missing = listed(wanted.filter(|name| !there.contains(*name)));
+    if !missing.is_empty() {
+        return Err(Error::new(Code::MissingExtension, format!("the target's server does not offer extension {missing}"))
+            .next("install the extension's package on the server"));
+    }
+
+    let tablespaces = archive.entries.iter().filter_map(|e| e.tablespace.as_ref()).filter(|name| !name.is_empty());
+    let there = names(conn, "SELECT spcname FROM pg_catalog.pg_tablespace").await?;
+    let missing: BTreeSet<&String> = tablespaces.filter(|name| !there.contains(*name)).collect();
+    for name in missing {
+        let message = format!("tablespace {name} does not exist; what was in it is in the database's default tablespace");
+        warnings.push(Warning::new("missing_tablespace", message));
+        adapt.missing_tablespaces.insert(name.clone());
+    }
+
+    let major = |text: &str| text.split('.').next().and_then(|n| n.parse::<u32>().ok());
+    let target = conn.server_version_num().map(|n| n / 10_000);
+    if let (Some(source), Some(target)) = (major(&archive.header.server_version), target)
+        && source > target
+    {
+        let message = format!("the backup is of version {source} and the target of {target}, which may not know all of it");
+        warnings.push(Warning::new("older_server", message));
+    }
+    for entry in &archive.entries {
+        if entry.desc == "TABLE DATA" && entry.copy.as_ref().is_none_or(String::is_empty) {
+            let message = format!("{} was dumped as INSERT statements", describe(entry));
+            return Err(Error::new(Code::UnsupportedDatabase, message).next("restore this archive with pg_restore"));
+        }
+    }
+    Ok((adapt, warnings))
+}
+
+fn needed_roles(
+    archive: &Archive,
+    adapt: &Adapt,
+    creates_database: bool,
+    options: &RestoreOptions,
+) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    for entry in &archive.entries {
+        if entry.desc == "DATABASE" && creates_database && !options.no_owner {
+            needed.insert(entry.owner.clone());
+        }
+        if !is_statement(entry) {
+            continue;
+        }
+        if adapt.owned(entry).is_some() {
+            needed.insert(entry.owner.clone());
+        }
+        if entry.desc == "POLICY" || (pass(entry) == Pass::Privileges && !options.no_privileges) {
+            roles::mentioned(entry, &mut needed);
+        }
+    }
+    needed.remove("");
+    needed
+}
+
+async fn names(conn: &mut PgConnection, sql: &str) -> Result<HashSet<String>> {
+    let rows = query(conn, sql, "checking the target").await?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: BTreeSet<&String> = names.collect();
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
