@@ -78,7 +78,8 @@ impl PgTarget {
         let setup = WriterSetup::of(&archive);
         let mut writer = setup.connect(&server).await?;
         let sql = "SELECT extname FROM pg_catalog.pg_extension";
-        let extensions = query(&mut writer, sql, "checking the target").await?.into_iter().flatten().flatten().collect();
+        let extensions =
+            query(&mut writer, sql, "checking the target").await?.into_iter().flatten().flatten().collect();
         let weights = weights(&archive, &tables);
         let build = Build::new(archive, adapt, weights, extensions);
         let mut writers = vec![writer];
@@ -181,7 +182,10 @@ impl Target for PgTarget {
         if let Some(oid) = blob_oid(place.file) {
             let written = large_object::write(&mut writer, oid, place.offset, data).await?;
             if written != place.bytes {
-                return Err(Error::new(Code::Internal, format!("{}: a part has another length than planned", place.file)));
+                return Err(Error::new(
+                    Code::Internal,
+                    format!("{}: a part has another length than planned", place.file),
+                ));
             }
         } else {
             let (entry, bytes) = restore.tables.get(place.file).ok_or_else(|| {
@@ -195,20 +199,12 @@ impl Target for PgTarget {
         Ok(())
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Vec<Warning>> {
-        let completed = match self.complete().await {
-            Ok(warnings) => match &self.place {
-                Place::Direct => Ok(warnings),
-                Place::Staging { name, replaces } => self.appear(name, replaces.is_some()).await.map(|()| warnings),
-            },
-            Err(e) => Err(e),
-        };
-        if completed.is_err()
-            && let Err(e) = self.undo().await
-        {
-            tracing::warn!(%e, "a failed restore could not be taken back");
+    async fn finish(&mut self) -> Result<Vec<Warning>> {
+        let warnings = self.complete().await?;
+        if let Place::Staging { name, replaces } = &self.place {
+            self.appear(name, replaces.is_some()).await?;
         }
-        completed
+        Ok(warnings)
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
