@@ -22,7 +22,6 @@ use super::archive::{self, Archive, END_OF_COPY, Header};
 use super::catalog::{self, Catalog, TableData};
 use super::connect::{Role, Server, execute, query};
 use super::copy::rows_out;
-use super::database;
 use super::failure::{failure, state};
 use super::large_object;
 use super::plan::{self, Planned, Source, Table};
@@ -94,7 +93,6 @@ impl PgSnapshot {
             return Err(changed(&format!("table {name} appeared while the snapshot was taken")));
         }
         let catalog = catalog::read(&mut conn).await?;
-        let database = database::Options::read(&mut conn).await?;
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
         let mut readers = Vec::with_capacity(options.jobs);
         for _ in 0..options.jobs.max(1) {
@@ -104,7 +102,7 @@ impl PgSnapshot {
         let summaries = summary_names(&catalog);
         let tables = divisible_tables(&catalog);
         let data = plan::data_files(&tables, &large_objects, options.part_bytes);
-        let planned = with_schema_files(server, &opened, &database, &catalog, data)?;
+        let planned = with_schema_files(server, &opened, &catalog, data)?;
         let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
@@ -193,11 +191,8 @@ impl PgSnapshot {
                 }
             }
         }
-        let finished = |(summary, sum): (TableSummary, RowHasher)| TableSummary {
-            rows: sum.rows(),
-            hash: sum.hash(),
-            ..summary
-        };
+        let finished =
+            |(summary, sum): (TableSummary, RowHasher)| TableSummary { rows: sum.rows(), hash: sum.hash(), ..summary };
         let mut summaries: Vec<TableSummary> = summaries.into_iter().map(finished).collect();
         if seen.large_objects.rows() > 0 {
             summaries.push(large_object::summary(&seen.large_objects));
@@ -271,10 +266,8 @@ impl fmt::Debug for Reader {
 impl Reader {
     async fn open(server: &Server, snapshot: &str) -> Result<Self> {
         let mut conn = server.connect(Role::Reader).await?;
-        let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            literal(snapshot)
-        );
+        let sql =
+            format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}", literal(snapshot));
         execute(&mut conn, &sql, "sharing the snapshot").await?;
         Ok(Self { conn, locked: HashSet::new() })
     }
@@ -320,7 +313,8 @@ impl Opened {
             rows.into_iter().next().and_then(|row| row.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok());
         let internal = || Error::new(Code::Internal, "taking the snapshot: the server's answer is not as expected");
         let [snapshot, micros, position, version] = values.ok_or_else(internal)?;
-        let at = micros.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or_else(internal)?;
+        let at =
+            micros.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or_else(internal)?;
         // `15.20 (Debian 15.20-0+deb12u1)`: the packager's part says nothing about the data.
         let server_version = version.split(' ').next().unwrap_or_default().to_owned();
         Ok(Self { snapshot, point: ConsistencyPoint { at, kind: "lsn".to_owned(), position }, server_version })
@@ -353,10 +347,8 @@ fn divisible_tables(catalog: &Catalog) -> Vec<Table> {
         .filter(|e| e.desc == "TABLE" && e.table_am.as_deref().is_none_or(|am| am == "heap"))
         .map(|e| e.oid)
         .collect();
-    let table = |data: &TableData| Table {
-        divisible: data.filter.is_none() && heaps.contains(&data.oid),
-        data: data.clone(),
-    };
+    let table =
+        |data: &TableData| Table { divisible: data.filter.is_none() && heaps.contains(&data.oid), data: data.clone() };
     catalog.tables.iter().map(table).collect()
 }
 
@@ -376,13 +368,7 @@ fn summary_names(catalog: &Catalog) -> Vec<Option<String>> {
 }
 
 /// Puts the table of contents and the list of large objects in front of the data.
-fn with_schema_files(
-    server: &Server,
-    opened: &Opened,
-    database: &database::Options,
-    catalog: &Catalog,
-    data: Vec<Planned>,
-) -> Result<Vec<Planned>> {
+fn with_schema_files(server: &Server, opened: &Opened, catalog: &Catalog, data: Vec<Planned>) -> Result<Vec<Planned>> {
     let mut entries = catalog.entries.clone();
     for entry in &mut entries {
         entry.file = match entry.desc.as_str() {
@@ -391,10 +377,6 @@ fn with_schema_files(
             _ => None,
         };
     }
-    // Behind the settings, where pg_dump has it.
-    let next_id = entries.iter().map(|e| e.dump_id).max().unwrap_or(0) + 1;
-    let settings = entries.iter().take_while(|e| matches!(e.desc.as_str(), "ENCODING" | "STDSTRINGS" | "SEARCHPATH"));
-    entries.insert(settings.count(), database.entry(server.database(), next_id));
     let header = Header {
         created: opened.point.at.to_zoned(TimeZone::UTC).datetime(),
         database: server.database().to_owned(),

@@ -13,9 +13,11 @@ async fn write(source: &dyn Engine, folder: &Path) -> SnapshotSummary {
     let snapshot = source.snapshot(&options(8 << 20)).await.unwrap();
     std::fs::create_dir_all(folder).unwrap();
     let files = snapshot.files().to_vec();
-    let refs = files.iter().enumerate().flat_map(|(file, f)| (0..f.parts.len()).map(move |part| PartRef { file, part }));
+    let refs =
+        files.iter().enumerate().flat_map(|(file, f)| (0..f.parts.len()).map(move |part| PartRef { file, part }));
     let read = |part: PartRef| {
-        let (stream, name) = (snapshot.read(part), folder.join(format!("{}.part-{}", files[part.file].name, part.part)));
+        let (stream, name) =
+            (snapshot.read(part), folder.join(format!("{}.part-{}", files[part.file].name, part.part)));
         async move {
             let mut out = std::fs::File::create(name).unwrap();
             let write = |piece: bytes::Bytes| std::future::ready(out.write_all(&piece).map_err(|_| Error::cancelled()));
