@@ -6,5 +6,7 @@
 
 mod faults;
 mod hygiene;
+mod interop;
 mod layers;
+mod recover;
 mod testkit_itself;

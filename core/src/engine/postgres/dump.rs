@@ -25,7 +25,7 @@ use super::copy::rows_out;
 use super::failure::{failure, state};
 use super::large_object;
 use super::plan::{self, Planned, Source, Table};
-use super::pool::{Lease, Pool};
+use super::pool::Pool;
 use super::quote::{literal, qualified};
 
 /// How often a snapshot is tried while tables come and go.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use lastgood::{BackupId, Credential, Key, Settings, SigningKey, Vault, VaultBuilder};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const PASSPHRASE: &str = "gravel-onion-sixfold-tundra-maple-kiosk";
@@ -117,7 +118,7 @@ fn passphrase(builder: VaultBuilder) -> VaultBuilder {
 #[tokio::test]
 async fn with_a_passphrase() {
     let Some(world) = World::new(passphrase).await else { return };
-    assert!(fs::read_dir(world.backup()).unwrap().count() > 6, "several volumes were meant");
+    assert!(world.manifest()["header"]["volumes"].as_array().unwrap().len() > 1, "several volumes were meant");
     world.must_recover(PASSPHRASE, &[]);
     world.must_stop("No key fits", "wrong", &[]);
     fs::create_dir(world.path("out")).unwrap();
@@ -204,6 +205,30 @@ async fn with_an_identity_file() {
 async fn without_encryption() {
     let Some(world) = World::new(VaultBuilder::unencrypted).await else { return };
     world.must_recover("", &[]);
+    world.alter_header();
+    world.must_stop("manifest.json was altered", "", &[]);
+}
+
+#[tokio::test]
+async fn parts_that_lie_in_another_backup() {
+    let Some(world) = World::new(VaultBuilder::unencrypted).await else { return };
+    let text = fs::read_to_string(world.backup().join("manifest.json")).unwrap();
+    let (header, rest) = text.strip_prefix("{\"header\":").unwrap().split_once(",\"body\":").unwrap();
+    let body = rest.split_once(",\"auth\":").unwrap().0;
+
+    let (old, new) = (world.id.to_string(), "backup-20251121-020001");
+    let header = header.replacen(&old, new, 1);
+    let body = body.replace("\"at\":{", &format!("\"at\":{{\"backup\":\"{old}\","));
+    let sha256 = |text: &str| Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let digest = sha256(&format!("lastgood/1 manifest\n{}\n{}\n", sha256(&header), sha256(&body)));
+    let text =
+        format!("{{\"header\":{header},\"body\":{body},\"auth\":{{\"scheme\":\"sha256\",\"digest\":\"{digest}\"}}}}\n");
+    let world = World { id: new.parse().unwrap(), ..world };
+    fs::create_dir(world.backup()).unwrap();
+    fs::write(world.backup().join("manifest.json"), text).unwrap();
+    world.must_recover("", &[]);
+    fs::remove_file(world.path("store/shop").join(old).join("volume-0001.zip")).unwrap();
+    world.must_stop("volume-0001.zip is missing", "", &[]);
 }
 
 #[tokio::test]
