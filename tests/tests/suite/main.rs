@@ -9,4 +9,5 @@ mod hygiene;
 mod interop;
 mod layers;
 mod recover;
+mod stores;
 mod testkit_itself;

@@ -93,6 +93,12 @@ impl PgSnapshot {
             return Err(changed(&format!("table {name} appeared while the snapshot was taken")));
         }
         let catalog = catalog::read(&mut conn).await?;
+        // Rows of the catalog come from the snapshot, but the server writes definitions from the catalog of the moment.
+        // A second reading, later than all of the first, is the same unless something changed in between.
+        let again = catalog::read(&mut server.connect(Role::Catalog).await?).await?;
+        if again.fingerprint != catalog.fingerprint {
+            return Err(changed("the schema changed while it was read"));
+        }
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
         let mut readers = Vec::with_capacity(options.jobs);
         for _ in 0..options.jobs.max(1) {
