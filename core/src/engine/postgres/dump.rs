@@ -376,6 +376,10 @@ fn summary_names(catalog: &Catalog) -> Vec<Option<String>> {
 /// Puts the table of contents and the list of large objects in front of the data.
 fn with_schema_files(server: &Server, opened: &Opened, catalog: &Catalog, data: Vec<Planned>) -> Result<Vec<Planned>> {
     let mut entries = catalog.entries.clone();
+    // Behind the settings, where pg_dump has it.
+    let settings = entries.iter().take_while(|e| matches!(e.desc.as_str(), "ENCODING" | "STDSTRINGS" | "SEARCHPATH"));
+    let at = settings.count();
+    entries.splice(at..at, catalog.database.iter().cloned());
     for entry in &mut entries {
         entry.file = match entry.desc.as_str() {
             "TABLE DATA" => Some(format!("{}.dat", entry.dump_id)),
