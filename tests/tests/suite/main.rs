@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod corruption;
 mod faults;
 mod hygiene;
 mod layers;
+mod sqlite_life;
 mod testkit_itself;
+mod world;

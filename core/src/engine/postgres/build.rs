@@ -55,12 +55,7 @@ pub(super) struct Build {
 }
 
 impl Build {
-    pub(super) fn new(
-        archive: Archive,
-        adapt: Adapt,
-        weights: HashMap<i32, u64>,
-        extensions: HashSet<String>,
-    ) -> Self {
+    pub(super) fn new(archive: Archive, adapt: Adapt, weights: HashMap<i32, u64>, extensions: HashSet<String>) -> Self {
         Self { archive, adapt, weights, extensions, done: Vec::new() }
     }
 

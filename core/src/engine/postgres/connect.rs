@@ -96,8 +96,11 @@ impl Server {
                 }
                 ignored if IGNORED.contains(&ignored) => {}
                 unknown => {
-                    return Err(Error::new(Code::InvalidUrl, format!("unknown parameter `{unknown}` in the database URL"))
-                        .next("leave it out, or correct its name (sslmode, sslrootcert, host, connect_timeout …)"));
+                    return Err(Error::new(
+                        Code::InvalidUrl,
+                        format!("unknown parameter `{unknown}` in the database URL"),
+                    )
+                    .next("leave it out, or correct its name (sslmode, sslrootcert, host, connect_timeout …)"));
                 }
             }
         }
@@ -254,11 +257,7 @@ pub(super) async fn execute(conn: &mut PgConnection, sql: &str, doing: &str) -> 
 }
 
 /// Runs a query and returns all values as text.
-pub(super) async fn query(
-    conn: &mut PgConnection,
-    sql: &str,
-    doing: &str,
-) -> Result<Vec<Vec<Option<String>>>> {
+pub(super) async fn query(conn: &mut PgConnection, sql: &str, doing: &str) -> Result<Vec<Vec<Option<String>>>> {
     use sqlx::Row as _;
     let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(conn).await.map_err(|e| failure(doing, e))?;
     rows.iter()

@@ -1,7 +1,7 @@
 //! The database as an object of the server: how it was created, and creating, renaming and dropping one.
 
-use sqlx::postgres::PgConnection;
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
 
 use crate::error::{Code, Error, Result};
 use crate::report::Warning;
@@ -101,11 +101,7 @@ impl Options {
 }
 
 /// Creates a database with these options or, where the server does not know its locale, with what it has instead.
-pub(super) async fn create(
-    conn: &mut PgConnection,
-    name: &str,
-    options: Option<&Options>,
-) -> Result<Option<Warning>> {
+pub(super) async fn create(conn: &mut PgConnection, name: &str, options: Option<&Options>) -> Result<Option<Warning>> {
     let quoted = ident(name);
     let encoding = options
         .and_then(|o| o.sql.split("ENCODING = '").nth(1)?.split('\'').next())

@@ -193,11 +193,8 @@ impl PgSnapshot {
                 }
             }
         }
-        let finished = |(summary, sum): (TableSummary, RowHasher)| TableSummary {
-            rows: sum.rows(),
-            hash: sum.hash(),
-            ..summary
-        };
+        let finished =
+            |(summary, sum): (TableSummary, RowHasher)| TableSummary { rows: sum.rows(), hash: sum.hash(), ..summary };
         let mut summaries: Vec<TableSummary> = summaries.into_iter().map(finished).collect();
         if seen.large_objects.rows() > 0 {
             summaries.push(large_object::summary(&seen.large_objects));
@@ -271,10 +268,8 @@ impl fmt::Debug for Reader {
 impl Reader {
     async fn open(server: &Server, snapshot: &str) -> Result<Self> {
         let mut conn = server.connect(Role::Reader).await?;
-        let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            literal(snapshot)
-        );
+        let sql =
+            format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}", literal(snapshot));
         execute(&mut conn, &sql, "sharing the snapshot").await?;
         Ok(Self { conn, locked: HashSet::new() })
     }
@@ -320,7 +315,8 @@ impl Opened {
             rows.into_iter().next().and_then(|row| row.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok());
         let internal = || Error::new(Code::Internal, "taking the snapshot: the server's answer is not as expected");
         let [snapshot, micros, position, version] = values.ok_or_else(internal)?;
-        let at = micros.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or_else(internal)?;
+        let at =
+            micros.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or_else(internal)?;
         // `15.20 (Debian 15.20-0+deb12u1)`: the packager's part says nothing about the data.
         let server_version = version.split(' ').next().unwrap_or_default().to_owned();
         Ok(Self { snapshot, point: ConsistencyPoint { at, kind: "lsn".to_owned(), position }, server_version })
@@ -353,10 +349,8 @@ fn divisible_tables(catalog: &Catalog) -> Vec<Table> {
         .filter(|e| e.desc == "TABLE" && e.table_am.as_deref().is_none_or(|am| am == "heap"))
         .map(|e| e.oid)
         .collect();
-    let table = |data: &TableData| Table {
-        divisible: data.filter.is_none() && heaps.contains(&data.oid),
-        data: data.clone(),
-    };
+    let table =
+        |data: &TableData| Table { divisible: data.filter.is_none() && heaps.contains(&data.oid), data: data.clone() };
     catalog.tables.iter().map(table).collect()
 }
 

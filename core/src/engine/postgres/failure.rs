@@ -17,8 +17,9 @@ pub(super) fn failure(doing: impl Display, e: sqlx::Error) -> Error {
             let (code, next) = classify(&state, db.message());
             Error::new(code, format!("{doing}: {}{place} (SQLSTATE {state})", db.message())).next(next)
         }
-        sqlx::Error::Configuration(e) => Error::new(Code::InvalidUrl, format!("{doing}: {e}"))
-            .next("correct the parameters of the database URL"),
+        sqlx::Error::Configuration(e) => {
+            Error::new(Code::InvalidUrl, format!("{doing}: {e}")).next("correct the parameters of the database URL")
+        }
         sqlx::Error::Tls(e) => Error::new(Code::DatabaseUnavailable, format!("{doing}: TLS: {e}"))
             .next("check sslmode and sslrootcert in the database URL, and the server's certificate"),
         sqlx::Error::Io(e) => Error::new(Code::DatabaseUnavailable, format!("{doing}: {e}"))
@@ -43,7 +44,9 @@ fn place(e: &PgDatabaseError) -> Option<String> {
 
 fn classify(state: &str, message: &str) -> (Code, &'static str) {
     match state {
-        "28P01" | "28000" => (Code::DatabaseDenied, "check the user and the password in the database URL, and pg_hba.conf"),
+        "28P01" | "28000" => {
+            (Code::DatabaseDenied, "check the user and the password in the database URL, and pg_hba.conf")
+        }
         "42501" => (Code::DatabaseDenied, "grant the role what it lacks, or connect as the owner or a superuser"),
         "3D000" => (Code::DatabaseNotFound, "check the database's name"),
         "53100" => (Code::DiskFull, "free space on the server's disk"),

@@ -78,7 +78,8 @@ impl PgTarget {
         let setup = WriterSetup::of(&archive);
         let mut writer = setup.connect(&server).await?;
         let sql = "SELECT extname FROM pg_catalog.pg_extension";
-        let extensions = query(&mut writer, sql, "checking the target").await?.into_iter().flatten().flatten().collect();
+        let extensions =
+            query(&mut writer, sql, "checking the target").await?.into_iter().flatten().flatten().collect();
         let weights = weights(&archive, &tables);
         let build = Build::new(archive, adapt, weights, extensions);
         let mut writers = vec![writer];
@@ -181,7 +182,10 @@ impl Target for PgTarget {
         if let Some(oid) = blob_oid(place.file) {
             let written = large_object::write(&mut writer, oid, place.offset, data).await?;
             if written != place.bytes {
-                return Err(Error::new(Code::Internal, format!("{}: a part has another length than planned", place.file)));
+                return Err(Error::new(
+                    Code::Internal,
+                    format!("{}: a part has another length than planned", place.file),
+                ));
             }
         } else {
             let (entry, bytes) = restore.tables.get(place.file).ok_or_else(|| {

@@ -175,7 +175,10 @@ mod tests {
             "COPY (SELECT id, total FROM ONLY public.\"Orders\" WHERE ctid >= '(8,0)' AND ctid < '(16,0)') TO STDOUT"
         );
         table.filter = Some("WHERE id > 10".into());
-        assert_eq!(copy_out(&table, None), "COPY (SELECT id, total FROM ONLY public.\"Orders\" WHERE id > 10) TO STDOUT");
+        assert_eq!(
+            copy_out(&table, None),
+            "COPY (SELECT id, total FROM ONLY public.\"Orders\" WHERE id > 10) TO STDOUT"
+        );
         (table.filter, table.columns) = (None, vec![]);
         assert_eq!(copy_out(&table, None), "COPY public.\"Orders\" TO STDOUT");
         assert_eq!(

@@ -39,15 +39,19 @@ pub(super) async fn check(
     let there = names(conn, "SELECT name FROM pg_catalog.pg_available_extensions").await?;
     let missing = listed(wanted.filter(|name| !there.contains(*name)));
     if !missing.is_empty() {
-        return Err(Error::new(Code::MissingExtension, format!("the target's server does not offer extension {missing}"))
-            .next("install the extension's package on the server"));
+        return Err(Error::new(
+            Code::MissingExtension,
+            format!("the target's server does not offer extension {missing}"),
+        )
+        .next("install the extension's package on the server"));
     }
 
     let tablespaces = archive.entries.iter().filter_map(|e| e.tablespace.as_ref()).filter(|name| !name.is_empty());
     let there = names(conn, "SELECT spcname FROM pg_catalog.pg_tablespace").await?;
     let missing: BTreeSet<&String> = tablespaces.filter(|name| !there.contains(*name)).collect();
     for name in missing {
-        let message = format!("tablespace {name} does not exist; what was in it is in the database's default tablespace");
+        let message =
+            format!("tablespace {name} does not exist; what was in it is in the database's default tablespace");
         warnings.push(Warning::new("missing_tablespace", message));
         adapt.missing_tablespaces.insert(name.clone());
     }
@@ -57,7 +61,8 @@ pub(super) async fn check(
     if let (Some(source), Some(target)) = (major(&archive.header.server_version), target)
         && source > target
     {
-        let message = format!("the backup is of version {source} and the target of {target}, which may not know all of it");
+        let message =
+            format!("the backup is of version {source} and the target of {target}, which may not know all of it");
         warnings.push(Warning::new("older_server", message));
     }
     for entry in &archive.entries {

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use futures::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::error::Result;
 use crate::format::checksum::RowHasher;

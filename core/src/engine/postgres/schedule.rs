@@ -168,8 +168,7 @@ mod tests {
 
     #[test]
     fn a_loop_is_broken_in_the_order_of_the_archive() {
-        let entries =
-            [entry(1, "VIEW", Section::PostData, &[2]), entry(2, "RULE", Section::PostData, &[1])];
+        let entries = [entry(1, "VIEW", Section::PostData, &[2]), entry(2, "RULE", Section::PostData, &[1])];
         let mut schedule = Schedule::new(&entries, &[0, 1], &HashMap::new());
         assert_eq!(schedule.start(), Some(0));
         schedule.finished(0);

@@ -102,7 +102,8 @@ async fn a_target_that_holds_something_is_refused() {
     let e = full.engine().target(&plain()).await.err().unwrap();
     assert_eq!(e.code(), Code::TargetNotEmpty, "{e}");
     assert!(e.message().contains("public.a"), "{e}");
-    for sql in ["CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE SCHEMA s", "SELECT lo_create(0)"] {
+    for sql in ["CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE SCHEMA s", "SELECT lo_create(0)"]
+    {
         let scratch = Scratch::create(&url, "full").await;
         scratch.run(sql).await;
         assert_eq!(scratch.engine().target(&plain()).await.err().unwrap().code(), Code::TargetNotEmpty, "{sql}");
@@ -229,9 +230,8 @@ async fn a_connection_terminated_while_loading_fails_the_restore() {
     let target = Scratch::new(&url, "load_killed");
     let mut opened = target.engine().target(&plain()).await.unwrap();
     let like = quote::literal(&format!("{}_restoring_", target.name));
-    let kill = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(datname, {like}) LIMIT 1"
-    );
+    let kill =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(datname, {like}) LIMIT 1");
     dump.load(opened.as_mut()).await.unwrap();
     target.admin(&kill).await;
     let e = within_seconds(opened.finish()).await.unwrap_err();

@@ -106,7 +106,10 @@ async fn huge_values_and_large_objects() {
     assert_eq!(dump.file("blob_4711.dat").len(), 2_100_003);
     assert_eq!(dump.file("blob_4712.dat"), b"");
     assert_eq!(rows(&dump, large_object::SUMMARY), 3 + 1026 + 245);
-    assert_eq!(copy.ask("SELECT lo_get(4713, 499998, 100)::text").await, source.ask("SELECT lo_get(4713, 499998, 100)::text").await);
+    assert_eq!(
+        copy.ask("SELECT lo_get(4713, 499998, 100)::text").await,
+        source.ask("SELECT lo_get(4713, 499998, 100)::text").await
+    );
     source.drop().await;
     copy.drop().await;
 }
