@@ -32,7 +32,7 @@ fn main() {
     let scale: f64 = arguments.next().map_or(0.333, |s| s.parse().expect("SCALE is a number"));
     let runs: usize = arguments.next().map_or(3, |s| s.parse().expect("RUNS is a number"));
     let data = sample_data().expect("the bench needs the recipe beside the clone");
-    let server = Postgres::start(PgVersion::Pg15).expect("PostgreSQL 15 is not installed");
+    let server = Postgres::start(PgVersion::V15).expect("PostgreSQL 15 is not installed");
     let loader = data.join("bench/pg_load.sh");
     load(&server, &loader, scale);
 

@@ -4,7 +4,7 @@ import os
 import pty
 import sys
 
-passphrase = open(sys.argv[1], "rb").read().splitlines()[0]
+passphrase = open(sys.argv[1], "rb").read().split(b"\n")[0]
 tail = b""
 
 

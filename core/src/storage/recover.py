@@ -126,7 +126,8 @@ class Keys:
     refusals = []
 
     def __init__(self, args):
-        self.given, self.signer = identity_of_raw_key(args.raw_key_file) if args.raw_key_file else args.identity, args.signer
+        self.given = identity_of_raw_key(args.raw_key_file) if args.raw_key_file else args.identity
+        self.signer, self.accept_unknown = args.signer, args.accept_unknown
         slots = [p for p in (STORE / "keys").glob("[0-9]*-*.age")]
         self.slots = sorted(slots, key=lambda p: int(p.name.split("-")[0]), reverse=True)
         self.found = []
@@ -147,8 +148,17 @@ class Keys:
         if self.given:
             yield self.given
 
+    def open(self, manifest):
+        """The backup's own key, once it is certain who wrote the manifest."""
+        key = self.data_key(manifest)
+        if not self.is_ours(manifest) and not self.accept_unknown:
+            raise Stop("It cannot be told here who wrote this backup: it is as it was sealed, but sealing needs no secret.\n"
+                       "Give the writing host's public key as --signer, or the store's identity as --identity; or, if you trust\n"
+                       "this copy of the store, run this again with --accept-unknown.")
+        return key
+
     def data_key(self, manifest):
-        """The backup's own key; the highest key-NNNN.age counts."""
+        """What the highest key-NNNN.age holds; None for a backup that is not encrypted."""
         if manifest.header["encryption"] is None:
             return None
         wrapped = max(manifest.folder.glob("key-*.age"), default=None)
@@ -166,7 +176,11 @@ class Keys:
         if auth["scheme"] == "ed25519":
             say(f"Signed by the host {auth['signer']}")
             return auth["signer"] == self.signer and self.signed(manifest, auth)
-        if auth["scheme"] != "hmac-sha256":
+        if auth["scheme"] == "sha256" and manifest.header["encryption"] is None:
+            if auth["digest"] != hashlib.sha256(manifest.signed).hexdigest():
+                raise Stop("manifest.json was altered. Use another copy of it, or another backup.")
+            return True
+        if auth["scheme"] != "hmac-sha256" or not self.found:
             return False
         text = self.found[0] if isinstance(self.found[0], bytes) else pathlib.Path(self.found[0]).read_bytes()
         for epoch, digits in re.findall(r"# epoch (\d+).*\r?\n *AGE-SECRET-KEY-1([A-Z0-9]{58})", text.decode(errors="replace")):
@@ -232,11 +246,7 @@ def recover(args):
     if out.exists() or partial.exists():
         raise Stop(f"{out} or {partial} exists already. Give a folder that does not exist yet.")
     keys, manifest = Keys(args), Manifest(folder)
-    header, key = manifest.header, keys.data_key(manifest)
-    if key and not keys.is_ours(manifest) and not args.accept_unknown:
-        raise Stop("It cannot be told here who wrote this backup: it is as it was sealed, but sealing needs no secret.\n"
-                   "Give the writing host's public key as --signer, or the store's identity as --identity; or, if you trust this copy\n"
-                   "of the store, run this again with --accept-unknown.")
+    header, key = manifest.header, keys.open(manifest)
     opened, work, body = {header["id"]: (manifest, key)}, collections.defaultdict(list), manifest.open_body(key)
     partial.mkdir(parents=True)
     for file in body["files"]:
@@ -251,7 +261,7 @@ def recover(args):
     for backup, volume in work:  # All are checked before any is opened.
         if backup not in opened:
             base = Manifest(folder.parent / backup)
-            opened[backup] = base, keys.data_key(base)
+            opened[backup] = base, keys.open(base)
         check_volume(opened[backup][0], volume)
     for (backup, volume), parts in work.items():
         say(f"Opening {backup}/{volume} ...")

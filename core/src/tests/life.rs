@@ -98,6 +98,9 @@ async fn a_failing_database_leaves_no_backup() {
     let vault = vault(&fake, &store, Settings::default(), true).await.unwrap();
     assert_eq!(vault.backup().await.unwrap_err().code(), Code::DatabaseUnavailable);
     assert!(vault.list().await.unwrap().is_empty());
+    let home = Path::from("home");
+    let left: Vec<_> = futures::TryStreamExt::try_collect::<Vec<_>>(store.list(Some(&home))).await.unwrap();
+    assert!(left.is_empty(), "a failed run takes back what it stored: {left:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,10 @@
 mod corruption;
 mod faults;
 mod hygiene;
+mod interop;
 mod layers;
+mod recover;
 mod sqlite_life;
+mod stores;
 mod testkit_itself;
 mod world;

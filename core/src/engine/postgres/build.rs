@@ -1,6 +1,7 @@
 //! Runs an archive's statements on the target.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -10,34 +11,54 @@ use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
 use super::archive::Archive;
-use super::connect::{Role, Server, execute, query};
+use super::connect::{APPLICATION, Role, Server, execute, query, query_one};
+use super::quote::literal;
 use super::schedule::Schedule;
 use super::statements::{Adapt, describe};
 
 /// How long a failed restore waits for what it wants to drop.
 const DROP_TIMEOUT: &str = "SET lock_timeout = '60s'";
 
-/// The archive's own settings, which every session that restores it has.
+/// The sessions that a restore opens.
 #[derive(Debug)]
-pub(super) struct WriterSetup(String);
+pub(super) struct Sessions {
+    /// The archive's own settings, which each of them has.
+    settings: String,
+    /// The processes that serve them.
+    pids: Vec<String>,
+}
 
-impl WriterSetup {
-    pub(super) fn of(archive: &Archive) -> Self {
+impl Sessions {
+    pub(super) fn new(archive: &Archive) -> Self {
         let settings = archive.entries.iter().filter(|e| match e.desc.as_str() {
             "STDSTRINGS" | "SEARCHPATH" => true,
             // The driver speaks UTF-8; rows that were dumped in another encoding are loaded in that one.
             "ENCODING" => !e.defn.contains("'UTF8'"),
             _ => false,
         });
-        Self(settings.map(|e| e.defn.as_str()).collect())
+        Self { settings: settings.map(|e| e.defn.as_str()).collect(), pids: Vec::new() }
     }
 
-    pub(super) async fn connect(&self, server: &Server) -> Result<PgConnection> {
+    pub(super) async fn open(&mut self, server: &Server) -> Result<PgConnection> {
         let mut conn = server.connect(Role::Writer).await?;
-        if !self.0.is_empty() {
-            execute(&mut conn, &self.0, "applying the archive's settings").await?;
+        let pid = query_one(&mut conn, "SELECT pg_catalog.pg_backend_pid()", "setting up the session").await?;
+        self.pids.extend(pid);
+        if !self.settings.is_empty() {
+            execute(&mut conn, &self.settings, "applying the archive's settings").await?;
         }
         Ok(conn)
+    }
+
+    /// Ends those that still work on something, though nobody waits for it, and keep locks on what is to be dropped.
+    pub(super) async fn end(&self, conn: &mut PgConnection) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity \
+             WHERE pid = ANY ('{{{}}}'::pg_catalog.int4[]) AND datname = pg_catalog.current_database() \
+             AND application_name = {}",
+            self.pids.join(","),
+            literal(APPLICATION)
+        );
+        execute(conn, &sql, "ending the restore's sessions").await
     }
 }
 
@@ -51,63 +72,58 @@ pub(super) struct Build {
     /// Extensions that were there before.
     extensions: HashSet<String>,
     /// Entries that were run, in that order.
-    done: Vec<usize>,
+    done: Mutex<Vec<usize>>,
 }
 
 impl Build {
     pub(super) fn new(archive: Archive, adapt: Adapt, weights: HashMap<i32, u64>, extensions: HashSet<String>) -> Self {
-        Self { archive, adapt, weights, extensions, done: Vec::new() }
+        Self { archive, adapt, weights, extensions, done: Mutex::default() }
     }
 
     /// Runs these entries one after the other.
-    pub(super) async fn run_in_order(&mut self, conn: &mut PgConnection, chosen: &[usize]) -> Result<()> {
+    pub(super) async fn run_in_order(&self, conn: &mut PgConnection, chosen: &[usize]) -> Result<()> {
         for &index in chosen {
             self.run(conn, index).await?;
-            self.done.push(index);
         }
         Ok(())
     }
 
     /// Runs these entries on all connections, each when what it needs is there.
-    pub(super) async fn run_scheduled(&mut self, conns: &mut [PgConnection], chosen: &[usize]) -> Result<()> {
+    pub(super) async fn run_scheduled(&self, conns: &mut [PgConnection], chosen: &[usize]) -> Result<()> {
         let mut schedule = Schedule::new(&self.archive.entries, chosen, &self.weights);
-        let mut done = Vec::with_capacity(chosen.len());
         let mut idle: Vec<&mut PgConnection> = conns.iter_mut().collect();
         let mut running = FuturesUnordered::new();
-        let mut failed = None;
         loop {
-            while failed.is_none() && !idle.is_empty() {
-                let Some(job) = schedule.start() else { break };
-                let Some(conn) = idle.pop() else { break };
-                let this = &*self;
+            while let Some(conn) = idle.pop() {
+                let Some(job) = schedule.start() else {
+                    idle.push(conn);
+                    break;
+                };
                 running.push(async move {
-                    let result = this.run(&mut *conn, chosen[job]).await;
+                    let result = self.run(&mut *conn, chosen[job]).await;
                     (job, conn, result)
                 });
             }
-            // After a failure the others are waited for: what they made has to be known to be dropped.
             let Some((job, conn, result)) = running.next().await else { break };
+            result?;
             idle.push(conn);
-            match result {
-                Ok(()) => {
-                    done.push(chosen[job]);
-                    schedule.finished(job);
-                }
-                Err(e) => failed = failed.or(Some(e)),
-            }
+            schedule.finished(job);
         }
-        drop(running);
-        self.done.append(&mut done);
-        match failed {
-            Some(e) => Err(e),
-            None if schedule.is_done() => Ok(()),
-            None => Err(Error::new(Code::Internal, "statements were left over")),
-        }
+        if schedule.is_done() { Ok(()) } else { Err(Error::new(Code::Internal, "statements were left over")) }
     }
 
     async fn run(&self, conn: &mut PgConnection, index: usize) -> Result<()> {
         let entry = &self.archive.entries[index];
-        execute(conn, &self.adapt.sql(entry), &format!("restoring {}", describe(entry))).await
+        if self.adapt.left_out.contains(&entry.dump_id) {
+            return Ok(());
+        }
+        execute(conn, &self.adapt.sql(entry), &format!("restoring {}", describe(entry))).await?;
+        self.done().push(index);
+        Ok(())
+    }
+
+    fn done(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Collects the statistics that the planner needs. What fails is told, for all data is there.
@@ -120,8 +136,8 @@ impl Build {
              AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
              AND pg_catalog.pg_has_role(c.relowner, 'USAGE') ORDER BY c.relpages DESC, c.oid";
         let tables = query(first, sql, "listing the tables").await?;
-        let queue = std::sync::Mutex::new(tables.into_iter().flatten().flatten());
-        let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+        let queue = Mutex::new(tables.into_iter().flatten().flatten());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let next = &next;
         let work = conns.iter_mut().map(|conn| async move {
             let mut warnings = Vec::new();
@@ -145,7 +161,8 @@ impl Build {
     pub(super) async fn drop_all(&self, conn: &mut PgConnection) -> Result<()> {
         execute(conn, DROP_TIMEOUT, "taking the restore back").await?;
         let mut first = None;
-        for &index in self.done.iter().rev() {
+        let done = std::mem::take(&mut *self.done());
+        for &index in done.iter().rev() {
             let entry = &self.archive.entries[index];
             let kept = entry.desc == "EXTENSION" && self.extensions.contains(&entry.tag);
             if kept || entry.drop.is_empty() || entry.drop.starts_with("--") {

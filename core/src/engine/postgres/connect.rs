@@ -11,6 +11,9 @@ use crate::error::{Code, Error, Result};
 
 use super::failure::failure;
 
+/// The name under which the server lists this crate's sessions.
+pub(super) const APPLICATION: &str = "lastgood";
+
 /// How long a connection attempt may take unless the URL says otherwise (`connect_timeout`, in seconds).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -107,7 +110,7 @@ impl Server {
         url.query_pairs_mut().clear().extend_pairs(kept);
         let mut options = PgConnectOptions::from_url(&url).map_err(|e| invalid(&e))?;
         // Poolers refuse start-up parameters they do not know; `settings` sets this one later.
-        options = options.extra_float_digits(None).application_name("lastgood").disable_statement_logging();
+        options = options.extra_float_digits(None).application_name(APPLICATION).disable_statement_logging();
         let database = database
             .or_else(|| options.get_database().map(str::to_owned))
             .unwrap_or_else(|| options.get_username().to_owned());

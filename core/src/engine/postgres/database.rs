@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
-use super::archive::{Entry, Section};
+use super::archive::{Archive, Entry};
 use super::connect::{Role, Server, execute, query};
 use super::failure::{failure, state};
 use super::quote::{ident, literal};
@@ -70,28 +70,6 @@ impl Options {
         Ok(Self { sql: options, owner: text(6).unwrap_or_default() })
     }
 
-    /// The entry for an archive, which pg_restore runs on `--create` and otherwise passes over.
-    pub(super) fn entry(&self, database: &str, dump_id: i32) -> Entry {
-        let name = ident(database);
-        Entry {
-            dump_id,
-            catalog: 1262,
-            oid: 0,
-            tag: database.to_owned(),
-            desc: "DATABASE".to_owned(),
-            section: Section::PreData,
-            defn: format!("CREATE DATABASE {name} WITH {};\n", self.sql),
-            drop: format!("DROP DATABASE {name};\n"),
-            copy: None,
-            namespace: None,
-            tablespace: None,
-            table_am: None,
-            owner: self.owner.clone(),
-            dependencies: Vec::new(),
-            file: None,
-        }
-    }
-
     /// The options that an archive's entry for the database gives.
     pub(super) fn from_entry(entry: &Entry) -> Option<Self> {
         let rest = entry.defn.strip_prefix("CREATE DATABASE ")?.strip_prefix(&ident(&entry.tag))?;
@@ -133,10 +111,92 @@ pub(super) async fn create(conn: &mut PgConnection, name: &str, options: Option<
     Err(refused.unwrap_or_else(|| Error::new(Code::Internal, doing)))
 }
 
+/// Renames a database that nobody uses.
+pub(super) async fn rename(conn: &mut PgConnection, from: &str, to: &str) -> Result<()> {
+    let sql = format!("ALTER DATABASE {} RENAME TO {}", ident(from), ident(to));
+    execute(conn, &sql, &format!("giving database {from} the name {to}")).await
+}
+
+/// Lets `new` take the name of `name`, which becomes `old`, at once. Sessions that use `name` are ended.
+pub(super) async fn swap(conn: &mut PgConnection, name: &str, old: &str, new: &str) -> Result<()> {
+    let end = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity WHERE datname = {}",
+        literal(name)
+    );
+    execute(conn, "BEGIN", "renaming databases").await?;
+    execute(conn, &end, &format!("ending the sessions of database {name}")).await?;
+    rename(conn, name, old).await?;
+    rename(conn, new, name).await?;
+    execute(conn, "COMMIT", "renaming databases").await
+}
+
 /// Drops a database with all sessions that use it. One that is not there is no error.
 pub(super) async fn drop_database(conn: &mut PgConnection, name: &str) -> Result<()> {
     let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
     execute(conn, &sql, &format!("dropping database {name}")).await
+}
+
+/// Gives a new database the settings, comment and privileges that the archive has for the source. What the server
+/// refuses is told: the data is there without it.
+pub(super) async fn set_properties(
+    conn: &mut PgConnection,
+    name: &str,
+    archive: &Archive,
+    no_privileges: bool,
+) -> Vec<Warning> {
+    let Some(source) = archive.entries.iter().find(|e| e.desc == "DATABASE") else { return Vec::new() };
+    let mut warnings = Vec::new();
+    for entry in archive.entries.iter().filter(|e| is_property(e) && !(no_privileges && e.desc == "ACL")) {
+        for statement in statements(&entry.defn) {
+            // Nobody could drop a template any more, neither a drill nor its owner.
+            let refused = if statement.contains(" IS_TEMPLATE = true") {
+                Some("it is not made a template".to_owned())
+            } else {
+                let sql = renamed(statement, &source.tag, name);
+                execute(conn, &sql, "setting it").await.err().map(|e| e.message().to_owned())
+            };
+            if let Some(why) = refused {
+                let message = format!("a property of database {} was left out: {why}", source.tag);
+                warnings.push(Warning::new("database_property", message));
+            }
+        }
+    }
+    warnings
+}
+
+/// Whether an entry is about the database as a whole, beside its creation.
+pub(super) fn is_property(entry: &Entry) -> bool {
+    match entry.desc.as_str() {
+        "DATABASE PROPERTIES" => true,
+        "ACL" | "COMMENT" | "SECURITY LABEL" => entry.tag.starts_with("DATABASE "),
+        _ => false,
+    }
+}
+
+/// The statements of a text, each of which ends at the end of a line.
+fn statements(sql: &str) -> Vec<&str> {
+    let mut statements = Vec::new();
+    let (mut start, mut quoted) = (0, false);
+    for (at, c) in sql.char_indices() {
+        match c {
+            '\'' => quoted = !quoted,
+            ';' if !quoted && sql[at + 1..].starts_with('\n') => {
+                statements.push(sql[start..=at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    statements.push(sql[start..].trim());
+    statements.retain(|s| !s.is_empty());
+    statements
+}
+
+/// A statement about database `source` as one about database `name`.
+fn renamed(statement: &str, source: &str, name: &str) -> String {
+    let place = format!("DATABASE {} ", ident(source));
+    // Only the first: what follows it may be any text.
+    statement.replacen(&place, &format!("DATABASE {} ", ident(name)), 1)
 }
 
 #[cfg(test)]
@@ -144,13 +204,43 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
+    use crate::engine::postgres::archive::Section;
 
     #[test]
     fn options_are_found_again_in_an_archive() {
-        let sql = "TEMPLATE = template0 ENCODING = 'UTF8' LC_COLLATE = 'C.UTF-8' LC_CTYPE = 'C.UTF-8'".to_owned();
-        let entry = Options { sql: sql.clone(), owner: "app".into() }.entry("My shop", 9);
-        assert_eq!(entry.defn, format!("CREATE DATABASE \"My shop\" WITH {sql};\n"));
+        let sql = "TEMPLATE = template0 ENCODING = 'UTF8' LOCALE_PROVIDER = libc LOCALE = 'C.UTF-8'";
+        let entry = Entry {
+            dump_id: 4,
+            catalog: 1262,
+            oid: 5,
+            tag: "My shop".into(),
+            desc: "DATABASE".into(),
+            section: Section::PreData,
+            defn: format!("CREATE DATABASE \"My shop\" WITH {sql};\n"),
+            drop: "DROP DATABASE \"My shop\";\n".into(),
+            copy: None,
+            namespace: None,
+            tablespace: None,
+            table_am: None,
+            owner: "app".into(),
+            dependencies: vec![],
+            file: None,
+        };
         let options = Options::from_entry(&entry).unwrap();
-        assert_eq!((options.sql, options.owner), (sql, "app".into()));
+        assert_eq!((options.sql.as_str(), options.owner.as_str()), (sql, "app"));
+    }
+
+    #[test]
+    fn properties_are_set_on_the_new_name() {
+        let sql = "ALTER DATABASE shop SET search_path TO 'a;\nb', 'DATABASE shop ';\n\n\
+                   ALTER ROLE app IN DATABASE shop SET work_mem TO '5MB';\n";
+        let renamed: Vec<String> = statements(sql).into_iter().map(|s| renamed(s, "shop", "New one")).collect();
+        assert_eq!(
+            renamed,
+            [
+                "ALTER DATABASE \"New one\" SET search_path TO 'a;\nb', 'DATABASE shop ';",
+                "ALTER ROLE app IN DATABASE \"New one\" SET work_mem TO '5MB';",
+            ]
+        );
     }
 }

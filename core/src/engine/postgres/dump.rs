@@ -22,11 +22,10 @@ use super::archive::{self, Archive, END_OF_COPY, Header};
 use super::catalog::{self, Catalog, TableData};
 use super::connect::{Role, Server, execute, query};
 use super::copy::rows_out;
-use super::database;
 use super::failure::{failure, state};
 use super::large_object;
 use super::plan::{self, Planned, Source, Table};
-use super::pool::{Lease, Pool};
+use super::pool::Pool;
 use super::quote::{literal, qualified};
 
 /// How often a snapshot is tried while tables come and go.
@@ -94,7 +93,12 @@ impl PgSnapshot {
             return Err(changed(&format!("table {name} appeared while the snapshot was taken")));
         }
         let catalog = catalog::read(&mut conn).await?;
-        let database = database::Options::read(&mut conn).await?;
+        // Rows of the catalog come from the snapshot, but the server writes definitions from the catalog of the moment.
+        // A second reading, later than all of the first, is the same unless something changed in between.
+        let again = catalog::read(&mut server.connect(Role::Catalog).await?).await?;
+        if again.fingerprint != catalog.fingerprint {
+            return Err(changed("the schema changed while it was read"));
+        }
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
         let mut readers = Vec::with_capacity(options.jobs);
         for _ in 0..options.jobs.max(1) {
@@ -104,7 +108,7 @@ impl PgSnapshot {
         let summaries = summary_names(&catalog);
         let tables = divisible_tables(&catalog);
         let data = plan::data_files(&tables, &large_objects, options.part_bytes);
-        let planned = with_schema_files(server, &opened, &database, &catalog, data)?;
+        let planned = with_schema_files(server, &opened, &catalog, data)?;
         let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
@@ -370,14 +374,12 @@ fn summary_names(catalog: &Catalog) -> Vec<Option<String>> {
 }
 
 /// Puts the table of contents and the list of large objects in front of the data.
-fn with_schema_files(
-    server: &Server,
-    opened: &Opened,
-    database: &database::Options,
-    catalog: &Catalog,
-    data: Vec<Planned>,
-) -> Result<Vec<Planned>> {
+fn with_schema_files(server: &Server, opened: &Opened, catalog: &Catalog, data: Vec<Planned>) -> Result<Vec<Planned>> {
     let mut entries = catalog.entries.clone();
+    // Behind the settings, where pg_dump has it.
+    let settings = entries.iter().take_while(|e| matches!(e.desc.as_str(), "ENCODING" | "STDSTRINGS" | "SEARCHPATH"));
+    let at = settings.count();
+    entries.splice(at..at, catalog.database.iter().cloned());
     for entry in &mut entries {
         entry.file = match entry.desc.as_str() {
             "TABLE DATA" => Some(format!("{}.dat", entry.dump_id)),
@@ -385,10 +387,6 @@ fn with_schema_files(
             _ => None,
         };
     }
-    // Behind the settings, where pg_dump has it.
-    let next_id = entries.iter().map(|e| e.dump_id).max().unwrap_or(0) + 1;
-    let settings = entries.iter().take_while(|e| matches!(e.desc.as_str(), "ENCODING" | "STDSTRINGS" | "SEARCHPATH"));
-    entries.insert(settings.count(), database.entry(server.database(), next_id));
     let header = Header {
         created: opened.point.at.to_zoned(TimeZone::UTC).datetime(),
         database: server.database().to_owned(),

@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
 use super::archive::{self, Archive, blob_oid};
-use super::build::{Build, WriterSetup};
+use super::build::{Build, Sessions};
 use super::connect::{Role, Server, execute, query};
 use super::copy::rows_in;
 use super::database::{self, Options, maintenance};
@@ -38,6 +38,7 @@ struct Restore {
     /// Where the objects and rows go: the target itself or the database that will take its name.
     server: Server,
     build: Build,
+    sessions: Sessions,
     /// Data files: the entry each belongs to, and its size.
     tables: HashMap<String, (usize, u64)>,
     writers: Pool<PgConnection>,
@@ -75,19 +76,20 @@ impl PgTarget {
         };
         drop(conn.close().await);
 
-        let setup = WriterSetup::of(&archive);
-        let mut writer = setup.connect(&server).await?;
+        let mut sessions = Sessions::new(&archive);
+        let mut writer = sessions.open(&server).await?;
         let sql = "SELECT extname FROM pg_catalog.pg_extension";
         let extensions =
             query(&mut writer, sql, "checking the target").await?.into_iter().flatten().flatten().collect();
         let weights = weights(&archive, &tables);
         let build = Build::new(archive, adapt, weights, extensions);
         let mut writers = vec![writer];
-        let restore = self.restore.insert(Restore { server, build, tables, writers: Pool::new(vec![]), warnings });
+        let writers_yet = Pool::new(vec![]);
+        let restore = self.restore.insert(Restore { server, build, sessions, tables, writers: writers_yet, warnings });
         let (before, _) = split(&restore.build.archive.entries);
         restore.build.run_in_order(&mut writers[0], &before).await?;
         for _ in 1..self.options.jobs.max(1) {
-            writers.push(setup.connect(&restore.server).await?);
+            writers.push(restore.sessions.open(&restore.server).await?);
         }
         restore.writers = Pool::new(writers);
         Ok(())
@@ -96,16 +98,21 @@ impl PgTarget {
     /// Takes back what the restore did.
     async fn undo(&mut self) -> Result<()> {
         let restore = self.restore.take();
-        // Their sessions would keep locks on what is to be dropped.
-        if let Some(restore) = &restore {
-            for conn in restore.writers.drain() {
-                drop(conn.close().await);
-            }
-        }
         match &self.place {
-            Place::Staging { name, .. } => database::drop_database(&mut maintenance(&self.server).await?, name).await,
+            Place::Staging { name, replaces } => {
+                let mut conn = maintenance(&self.server).await?;
+                if replaces.is_some() {
+                    // There only if the end of the restore was cut off.
+                    database::drop_database(&mut conn, &replaced_name(name)).await?;
+                }
+                database::drop_database(&mut conn, name).await
+            }
             Place::Direct => match restore {
-                Some(restore) => restore.build.drop_all(&mut self.server.connect(Role::Catalog).await?).await,
+                Some(restore) => {
+                    let mut conn = self.server.connect(Role::Catalog).await?;
+                    restore.sessions.end(&mut conn).await?;
+                    restore.build.drop_all(&mut conn).await
+                }
                 None => Ok(()),
             },
         }
@@ -121,6 +128,7 @@ impl PgTarget {
             after.iter().copied().filter(wanted).collect()
         };
         let (main, privileges, last) = (of_pass(Pass::Main), of_pass(Pass::Privileges), of_pass(Pass::Last));
+        // From here on there are no more leases; what is lost here is lost with this call.
         let mut writers = restore.writers.drain();
         if writers.len() < self.options.jobs.max(1) {
             return Err(Error::new(Code::Internal, "a connection was lost while data was loaded"));
@@ -140,9 +148,10 @@ impl PgTarget {
         Ok(std::mem::take(&mut restore.warnings))
     }
 
-    /// Gives the restored database the target's name.
-    async fn appear(&self, staging: &str, replaces: bool) -> Result<()> {
+    /// Gives the restored database the source's settings, if it is new, and the target's name.
+    async fn appear(&self, staging: &str, replaces: bool) -> Result<Vec<Warning>> {
         let name = self.server.database();
+        let archive = &self.restore.as_ref().ok_or_else(not_prepared)?.build.archive;
         if replaces {
             let mut conn = self.server.connect(Role::Catalog).await?;
             if let Some(contents) = place::contents(&mut conn).await? {
@@ -152,11 +161,18 @@ impl PgTarget {
             drop(conn.close().await);
         }
         let mut conn = maintenance(&self.server).await?;
-        if replaces {
-            database::drop_database(&mut conn, name).await?;
+        if !replaces {
+            let warnings = database::set_properties(&mut conn, staging, archive, self.options.no_privileges).await;
+            database::rename(&mut conn, staging, name).await?;
+            return Ok(warnings);
         }
-        let sql = format!("ALTER DATABASE {} RENAME TO {}", ident(staging), ident(name));
-        execute(&mut conn, &sql, &format!("giving database {staging} its name {name}")).await
+        let old = replaced_name(staging);
+        database::swap(&mut conn, name, &old, staging).await?;
+        let mut warnings = properties_left_out(archive);
+        if let Err(e) = database::drop_database(&mut conn, &old).await {
+            warnings.push(Warning::new("database_left", format!("the empty database {old} remains: {}", e.message())));
+        }
+        Ok(warnings)
     }
 }
 
@@ -199,20 +215,13 @@ impl Target for PgTarget {
         Ok(())
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Vec<Warning>> {
-        let completed = match self.complete().await {
-            Ok(warnings) => match &self.place {
-                Place::Direct => Ok(warnings),
-                Place::Staging { name, replaces } => self.appear(name, replaces.is_some()).await.map(|()| warnings),
-            },
-            Err(e) => Err(e),
-        };
-        if completed.is_err()
-            && let Err(e) = self.undo().await
-        {
-            tracing::warn!(%e, "a failed restore could not be taken back");
-        }
-        completed
+    async fn finish(&mut self) -> Result<Vec<Warning>> {
+        let mut warnings = self.complete().await?;
+        warnings.extend(match &self.place {
+            Place::Staging { name, replaces } => self.appear(name, replaces.is_some()).await?,
+            Place::Direct => properties_left_out(&self.restore.as_ref().ok_or_else(not_prepared)?.build.archive),
+        });
+        Ok(warnings)
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
@@ -226,6 +235,22 @@ fn missing(file: &str) -> Error {
 
 fn not_prepared() -> Error {
     Error::new(Code::Internal, "the target was not prepared")
+}
+
+/// What an empty database is called between giving way and being dropped. Not longer than the staging name.
+fn replaced_name(staging: &str) -> String {
+    staging.replace("_restoring_", "_replaced_")
+}
+
+/// A database that was there keeps its own settings.
+fn properties_left_out(archive: &Archive) -> Vec<Warning> {
+    let left_out: Vec<String> =
+        archive.entries.iter().filter(|e| database::is_property(e)).map(|e| e.desc.to_lowercase()).collect();
+    if left_out.is_empty() {
+        return Vec::new();
+    }
+    let message = format!("the target was there before: it does not get the source's {}", left_out.join(", "));
+    vec![Warning::new("database_property", message)]
 }
 
 /// The files of tables: the entry each belongs to, and its size.

@@ -25,10 +25,13 @@ pub(super) async fn check(
 ) -> Result<(Adapt, Vec<Warning>)> {
     let mut warnings = Vec::new();
     let no_owner = options.no_owner;
-    let mut adapt = Adapt { no_owner, missing_tablespaces: HashSet::new() };
+    let mut adapt = Adapt { no_owner, ..Adapt::default() };
 
-    let needed = needed_roles(archive, &adapt, creates_database, options);
     let there = names(conn, "SELECT rolname FROM pg_catalog.pg_roles").await?;
+    if options.no_privileges {
+        leave_policies_out(archive, &there, &mut adapt, &mut warnings);
+    }
+    let needed = needed_roles(archive, &adapt, creates_database, options);
     let missing = listed(needed.iter().filter(|name| !there.contains(*name)));
     if !missing.is_empty() {
         return Err(Error::new(Code::MissingRole, format!("the target has no role {missing}"))
@@ -74,6 +77,27 @@ pub(super) async fn check(
     Ok((adapt, warnings))
 }
 
+/// Without privileges, policies for roles that do not exist go too: without them fewer rows are seen, not more.
+fn leave_policies_out(archive: &Archive, there: &HashSet<String>, adapt: &mut Adapt, warnings: &mut Vec<Warning>) {
+    for entry in archive.entries.iter().filter(|e| matches!(e.desc.as_str(), "POLICY" | "COMMENT")) {
+        if entry.desc == "COMMENT" {
+            // Of a policy that was left out.
+            if entry.dependencies.iter().any(|id| adapt.left_out.contains(id)) {
+                adapt.left_out.insert(entry.dump_id);
+            }
+            continue;
+        }
+        let mut roles = BTreeSet::new();
+        roles::mentioned(entry, &mut roles);
+        let missing = listed(roles.iter().filter(|name| !there.contains(*name)));
+        if !missing.is_empty() {
+            let message = format!("{} is left out: there is no role {missing}", describe(entry));
+            warnings.push(Warning::new("policy_left_out", message));
+            adapt.left_out.insert(entry.dump_id);
+        }
+    }
+}
+
 fn needed_roles(
     archive: &Archive,
     adapt: &Adapt,
@@ -85,7 +109,7 @@ fn needed_roles(
         if entry.desc == "DATABASE" && creates_database && !options.no_owner {
             needed.insert(entry.owner.clone());
         }
-        if !is_statement(entry) {
+        if !is_statement(entry) || adapt.left_out.contains(&entry.dump_id) {
             continue;
         }
         if adapt.owned(entry).is_some() {

@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::checksum::RowHasher;
 use crate::id::EngineKind;
 use crate::report::{Probe, TableSummary};
@@ -80,7 +80,7 @@ pub(super) async fn summarize(server: &Server, tables: &[TableSummary], jobs: us
             rows_out(conn, piece.statement, doing, &mut hasher).try_for_each(|_| async { Ok(()) }).await?;
             done.push((piece.table, hasher));
         }
-        Ok(done)
+        Ok::<_, Error>(done)
     });
     let done: Vec<Vec<(usize, RowHasher)>> = futures::future::try_join_all(work).await?;
     for (index, hasher) in done.into_iter().flatten() {

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::archive::{Entry, Section};
+use super::database::is_property;
 use super::quote::{ident, qualified};
 
 /// The three rounds in which entries are restored.
@@ -31,11 +32,7 @@ pub(super) fn pass(entry: &Entry) -> Pass {
 
 /// Whether an entry is a statement to run: neither data, nor a setting of the archive, nor about the database itself.
 pub(super) fn is_statement(entry: &Entry) -> bool {
-    let whole_database = match entry.desc.as_str() {
-        "DATABASE" | "DATABASE PROPERTIES" => true,
-        "ACL" | "COMMENT" | "SECURITY LABEL" => entry.tag.starts_with("DATABASE "),
-        _ => false,
-    };
+    let whole_database = entry.desc == "DATABASE" || is_property(entry);
     let setting = matches!(entry.desc.as_str(), "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
     !(whole_database || setting || entry.file.is_some() || entry.desc == "TABLE DATA" || entry.defn.is_empty())
 }
@@ -70,6 +67,8 @@ pub(super) struct Adapt {
     pub(super) no_owner: bool,
     /// Tablespaces that the server does not have.
     pub(super) missing_tablespaces: HashSet<String>,
+    /// Entries that are left out, by number.
+    pub(super) left_out: HashSet<i32>,
 }
 
 impl Adapt {

@@ -95,17 +95,17 @@ pub(super) fn commands(
     let parse = |list: &[String]| list.iter().filter_map(|i| Item::parse(i, class)).collect::<Vec<_>>();
     let (base, current) = (parse(base), parse(current));
     let (mut first, mut second) = (String::new(), String::new());
+    let kept = kept(&base, &current);
     for item in &base {
-        let kept = item.kept_in(&current);
-        let gone: Vec<&str> = item.list(|word, _| kept.is_none_or(|k| k.has(word).is_none()));
+        let now = kept.iter().position(|k| k.is_some_and(|k| std::ptr::eq(k, item))).map(|at| &current[at]);
+        let gone: Vec<&str> = item.list(|word, _| now.is_none_or(|n| n.has(word).is_none()));
         if !gone.is_empty() {
             let words = words(&gone, class, column);
             first.push_str(&format!("{prefix}REVOKE {words} ON {on} FROM {};\n", item.grantee()));
         }
     }
     // The server keeps the order in which privileges were granted; grants that rest on others come after them.
-    for item in &current {
-        let had = base.iter().find(|b| b.kept_in(&current).is_some_and(|c| std::ptr::eq(c, item)));
+    for (item, had) in current.iter().zip(&kept) {
         let is_new = |word: &str, option: bool| had.and_then(|h| h.has(word)) != Some(option);
         let plain = item.list(|word, option| !option && is_new(word, option));
         let grantable = item.list(|word, option| option && is_new(word, option));
@@ -175,13 +175,24 @@ impl Item {
         self.privileges.iter().filter(|p| take(p.0, p.1)).map(|p| p.0).collect()
     }
 
-    /// The item of another list that this one can be turned into by revoking some and granting some. There is none
-    /// if only the option to grant was lost: then all is revoked and granted anew.
-    fn kept_in<'a>(&self, list: &'a [Self]) -> Option<&'a Self> {
-        let item = list.iter().find(|i| i.to == self.to && i.grantor == self.grantor)?;
-        let lost_option = self.privileges.iter().any(|&(word, option)| option && item.has(word) == Some(false));
-        (!lost_option).then_some(item)
+    /// Whether revoking some and granting some leads from this to the other. Losing only the option to grant does not:
+    /// then all is revoked and granted anew.
+    fn leads_to(&self, other: &Self) -> bool {
+        !self.privileges.iter().any(|&(word, option)| option && other.has(word) == Some(false))
     }
+}
+
+/// For each item of `current` the one of `base` that it is made from. What is granted anew goes to the end of the
+/// server's list: to keep its order, nothing behind a new item is made from an old one, unless it is the same.
+fn kept<'b>(base: &'b [Item], current: &[Item]) -> Vec<Option<&'b Item>> {
+    let mut in_place = true;
+    let keep = |item: &Item| {
+        let had = base.iter().find(|b| b.to == item.to && b.grantor == item.grantor);
+        let had = had.filter(|b| *b == item || in_place && b.leads_to(item));
+        in_place &= had.is_some();
+        had
+    };
+    current.iter().map(keep).collect()
 }
 
 /// A role name at the start of `text`, which is quoted when it is not plain; and what follows it.
@@ -230,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_from_the_owner_is_revoked_first() {
-        let (base, current) = (list(&["me=arwdDxt/me"]), list(&["you=r/me", "me=arwDxt/me"]));
+        let (base, current) = (list(&["me=arwdDxt/me"]), list(&["me=arwDxt/me", "you=r/me"]));
         assert_eq!(
             commands("", TABLE, "TABLE t", None, &current, &base, "me"),
             "REVOKE DELETE ON TABLE t FROM me;\nGRANT SELECT ON TABLE t TO you;\n"
@@ -249,6 +260,17 @@ mod tests {
         assert_eq!(
             commands("", TABLE, "TABLE t", None, &current, &base, "me"),
             "GRANT SELECT ON TABLE t TO x WITH GRANT OPTION;\n"
+        );
+    }
+
+    #[test]
+    fn the_order_of_the_servers_list_is_kept() {
+        let base = list(&["me=U/me", "=U/me"]);
+        let current = list(&["me=UC/me", "you=UC/me", "=UC/me"]);
+        assert_eq!(
+            commands("", Class::Schema, "SCHEMA s", None, &current, &base, "me"),
+            "REVOKE USAGE ON SCHEMA s FROM PUBLIC;\nGRANT CREATE ON SCHEMA s TO me;\n\
+             GRANT ALL ON SCHEMA s TO you;\nGRANT ALL ON SCHEMA s TO PUBLIC;\n"
         );
     }
 

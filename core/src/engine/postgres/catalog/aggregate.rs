@@ -52,7 +52,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             .with(extras);
         let mut node = Node::new(Kind::Aggregate, Some(&schema), &name);
         node.detail = format!("{count:03} {types}");
-        reader.add(Key::Object(class::PROC, oid), node, Body::Whole(draft));
+        reader.add(Key::Object(class::PROC, oid), node, Body::Whole(Box::new(draft)));
     }
     Ok(())
 }

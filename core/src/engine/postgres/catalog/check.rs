@@ -73,7 +73,7 @@ impl Check {
                 format!("ALTER {}TABLE {path} DROP CONSTRAINT {name};\n", table.foreign()),
             )
             .with(reader.remarks(class::CONSTRAINT, self.oid, named));
-        let body = if self.local { Body::Part(draft) } else { Body::Silent };
+        let body = if self.local { Body::Part(Box::new(draft)) } else { Body::Silent };
         self.add_part(reader, Kind::Check, &table.schema, &table.name, node, body)
     }
 
@@ -97,7 +97,7 @@ impl Check {
                 format!("ALTER DOMAIN {path} DROP CONSTRAINT {name};\n"),
             )
             .with(reader.remarks(class::CONSTRAINT, self.oid, named));
-        self.add_part(reader, Kind::DomainCheck, schema, domain, node, Body::Part(draft))
+        self.add_part(reader, Kind::DomainCheck, schema, domain, node, Body::Part(Box::new(draft)))
     }
 
     fn add_part(&self, reader: &mut Reader<'_>, kind: Kind, schema: &str, of: &str, whole: usize, body: Body) -> usize {

@@ -30,7 +30,7 @@ pub(super) fn add_table(reader: &mut Reader<'_>, table: &Relation, node: usize, 
         draft.defn = format!("-- load via partition root {root}");
     }
     let data = Node::new(Kind::TableData, Some(&table.schema), &table.name);
-    let data = reader.add(Key::Data(table.oid), data, Body::Whole(draft));
+    let data = reader.add(Key::Data(table.oid), data, Body::Whole(Box::new(draft)));
     reader.need(data, node);
     reader.tables.push((
         data,
@@ -98,7 +98,7 @@ pub(super) fn add_sequence(reader: &mut Reader<'_>, sequence: &Relation, node: u
     let mut draft = Draft::new("SEQUENCE SET", Some(&sequence.schema), &sequence.name, &sequence.owner);
     draft.section = Section::Data;
     let value = Node::new(Kind::SequenceValue, Some(&sequence.schema), &sequence.name);
-    let value = reader.add(Key::Data(sequence.oid), value, Body::Whole(draft));
+    let value = reader.add(Key::Data(sequence.oid), value, Body::Whole(Box::new(draft)));
     reader.need(value, node);
 }
 
@@ -133,7 +133,7 @@ pub(super) fn add_refresh(reader: &mut Reader<'_>, view: &Relation, node: usize)
         .post_data()
         .sql(format!("REFRESH MATERIALIZED VIEW {};\n", view.path()), "");
     let refresh = Node::new(Kind::Refresh, Some(&view.schema), &view.name);
-    let refresh = reader.add(Key::Data(view.oid), refresh, Body::Whole(draft));
+    let refresh = reader.add(Key::Data(view.oid), refresh, Body::Whole(Box::new(draft)));
     reader.need(refresh, node);
 }
 
@@ -181,7 +181,7 @@ pub(super) async fn read_large_objects(reader: &mut Reader<'_>) -> Result<Vec<u3
     if !oids.is_empty() {
         let mut draft = Draft::new("BLOBS", None, "BLOBS", "");
         draft.section = Section::Data;
-        reader.add(Key::None, Node::new(Kind::LargeObjectData, None, "BLOBS"), Body::Whole(draft));
+        reader.add(Key::None, Node::new(Kind::LargeObjectData, None, "BLOBS"), Body::Whole(Box::new(draft)));
     }
     Ok(oids)
 }

@@ -58,7 +58,7 @@ pub(super) fn add(reader: &mut Reader<'_>, row: &Row, checks: &[Check]) -> Resul
     extras.extend(reader.privileges(row, class::TYPE, oid, Class::Usage, Named { kind: "TYPE", ..named })?);
     let draft = Draft::new("DOMAIN", Some(&schema), &name, &owner)
         .sql("", format!("DROP DOMAIN {path};\n"))
-        .from_catalog(class::TYPE, oid)
+        .found_in(class::TYPE, oid)
         .with(extras);
     let node = Node::new(Kind::Domain, Some(&schema), &name);
     let node = reader.add(Key::Object(class::TYPE, oid), node, Body::Silent);

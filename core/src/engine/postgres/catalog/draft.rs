@@ -15,11 +15,11 @@ pub(super) enum Body {
     /// Nothing of its own, but its number is referred to, and it may have comments and privileges.
     Present(Vec<Extra>),
     /// This entry.
-    Whole(Draft),
+    Whole(Box<Draft>),
     /// This entry if it became separate; otherwise it is part of another, which takes over its extras.
-    Part(Draft),
+    Part(Box<Draft>),
     /// The view, or if it became a placeholder only its columns.
-    View { whole: Draft, placeholder: String },
+    View { whole: Box<Draft>, placeholder: String },
     /// A table with those of its defaults and checks that did not become separate.
     Table(Box<Table>),
     /// A domain with those of its checks that did not become separate.
@@ -49,8 +49,8 @@ impl Body {
                 }
                 Settled::Entry(whole)
             }
-            Self::Table(table) => Settled::Entry(table.settle(nodes)),
-            Self::Domain(domain) => Settled::Entry(domain.settle(nodes)),
+            Self::Table(table) => Settled::Entry(Box::new(table.settle(nodes))),
+            Self::Domain(domain) => Settled::Entry(Box::new(domain.settle(nodes))),
         }
     }
 }
@@ -61,7 +61,7 @@ pub(super) enum Settled {
     Present(Vec<Extra>),
     /// Part of that node, which gets these extras.
     Inside(usize, Vec<Extra>),
-    Entry(Draft),
+    Entry(Box<Draft>),
 }
 
 /// An archive entry without its number and dependencies, and the small entries that follow it.
@@ -116,7 +116,7 @@ impl Draft {
     }
 
     /// Where it is in the source's catalogs.
-    pub(super) fn from_catalog(mut self, catalog: u32, oid: u32) -> Self {
+    pub(super) fn found_in(mut self, catalog: u32, oid: u32) -> Self {
         self.catalog = catalog;
         self.oid = oid;
         self

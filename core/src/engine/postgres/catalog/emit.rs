@@ -20,13 +20,21 @@ struct Emitter {
     waiting: HashMap<usize, Vec<Extra>>,
 }
 
+/// Everything numbered.
+pub(super) struct Emitted {
+    pub(super) entries: Vec<Entry>,
+    pub(super) database: Vec<Entry>,
+    pub(super) tables: Vec<TableData>,
+}
+
 /// Sorts the graph and writes its entries after `first`, which are the archive's settings.
 pub(super) fn emit(
     mut nodes: Vec<Node>,
     bodies: Vec<Body>,
     first: Vec<Draft>,
+    database: Vec<Draft>,
     tables: Vec<(usize, TableData)>,
-) -> Result<(Vec<Entry>, Vec<TableData>)> {
+) -> Result<Emitted> {
     let sequence = order::sort(&mut nodes)?;
     let ids = vec![None; nodes.len()];
     let mut emitter = Emitter { nodes, entries: Vec::new(), next_id: 1, ids, waiting: HashMap::new() };
@@ -46,7 +54,14 @@ pub(super) fn emit(
         .filter_map(|(node, table)| Some(TableData { dump_id: emitter.ids[node]?, ..table }))
         .collect();
     tables.sort_by_key(|t| t.dump_id);
-    Ok((emitter.entries, tables))
+    let entries = std::mem::take(&mut emitter.entries);
+    let mut created = None;
+    for draft in database {
+        let id = emitter.number()?;
+        emitter.push(draft, id, created.into_iter().collect())?;
+        created = created.or(Some(id));
+    }
+    Ok(Emitted { entries, database: emitter.entries, tables })
 }
 
 impl Emitter {
@@ -77,7 +92,7 @@ impl Emitter {
                 };
                 self.ids[node] = Some(id);
                 draft.extras.extend(self.waiting.remove(&node).unwrap_or_default());
-                self.push(draft, id, needs)?;
+                self.push(*draft, id, needs)?;
             }
         }
         Ok(())

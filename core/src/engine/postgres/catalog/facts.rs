@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
 
-use super::reader::{FIRST_USER_OID, Reader, Schema, class};
+use super::reader::{FIRST_USER_OID, Label, Reader, Schema, class};
 use super::row;
 
 impl<'c> Reader<'c> {
@@ -77,7 +77,11 @@ impl<'c> Reader<'c> {
             "SELECT classoid, objoid, objsubid, provider, label FROM pg_catalog.pg_seclabel ORDER BY 1, 2, 3, 4";
         for row in self.query(labels).await? {
             let of = self.labels.entry((row.oid("classoid")?, row.oid("objoid")?)).or_default();
-            of.push((row.number("objsubid")?, row.text("provider")?, row.text("label")?));
+            of.push(Label {
+                column: row.number("objsubid")?,
+                provider: row.text("provider")?,
+                label: row.text("label")?,
+            });
         }
         for row in self.query("SELECT classoid, objoid, objsubid, initprivs FROM pg_catalog.pg_init_privs").await? {
             let object = (row.oid("classoid")?, row.oid("objoid")?, row.number("objsubid")?);

@@ -39,7 +39,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             .with(extras);
         let mut node = Node::new(Kind::Function, Some(&schema), &name);
         node.detail = format!("{:03} {types}", row.number::<u32>("pronargs")?);
-        reader.add(Key::Object(class::PROC, oid), node, Body::Whole(draft));
+        reader.add(Key::Object(class::PROC, oid), node, Body::Whole(Box::new(draft)));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod check;
 mod collation;
 mod conversion;
 mod data;
+mod database;
 mod default_acl;
 mod depend;
 mod domain;
@@ -57,6 +58,10 @@ use reader::Reader;
 pub(crate) struct Catalog {
     /// All entries in order of restore, numbered, with dependencies. Data entries have no file yet.
     pub(crate) entries: Vec<Entry>,
+    /// What `pg_restore --create` creates the database from: DATABASE with its comment and privileges, and DATABASE
+    /// PROPERTIES. An archive has them right after its three settings; a restore into a database that exists skips
+    /// them. Their numbers follow on those of `entries`.
+    pub(crate) database: Vec<Entry>,
     /// The tables whose rows are dumped: one for each `TABLE DATA` entry, in the same order.
     pub(crate) tables: Vec<TableData>,
     /// The large objects.
@@ -90,7 +95,8 @@ pub(crate) struct TableData {
     pub(crate) filter: Option<String>,
 }
 
-/// The tables to lock in ACCESS SHARE mode before [`read`], quoted, so that they stay as they are.
+/// The tables to lock in ACCESS SHARE mode before [`read`], quoted, so that they stay as they are. Of extensions'
+/// tables only those with rows to dump: the others are not ours, and may be closed to us.
 ///
 /// # Errors
 /// `DatabaseUnavailable`, `DatabaseError`.
@@ -98,7 +104,10 @@ pub(crate) async fn tables_to_lock(conn: &mut PgConnection) -> Result<Vec<String
     let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
-         AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY c.oid";
+         AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' \
+         AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = c.tableoid AND d.objid = c.oid \
+                 AND d.deptype = 'e') \
+              OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig))) ORDER BY c.oid";
     let rows = row::query(conn, sql).await?;
     rows.iter().map(|row| Ok(qualified(&row.text("nspname")?, &row.text("relname")?))).collect()
 }
@@ -157,15 +166,23 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
     given_acl::read(reader).await?;
     depend::read(reader).await?;
     unsupported::report(reader).await?;
-    let take = std::mem::take::<Vec<_>>;
-    let (entries, tables) = emit::emit(
-        take(&mut reader.nodes),
+    let database = database::read(reader).await?;
+    let emitted = emit::emit(
+        std::mem::take(&mut reader.nodes),
         std::mem::take(&mut reader.bodies),
         emit::settings(&encoding),
+        database,
         std::mem::take(&mut reader.tables),
     )?;
-    let fingerprint = fingerprint(&entries);
-    Ok(Catalog { entries, tables, large_objects, fingerprint, warnings: std::mem::take(&mut reader.warnings) })
+    let fingerprint = fingerprint(&emitted.entries);
+    Ok(Catalog {
+        entries: emitted.entries,
+        database: emitted.database,
+        tables: emitted.tables,
+        large_objects,
+        fingerprint,
+        warnings: std::mem::take(&mut reader.warnings),
+    })
 }
 
 /// A hash of what the entries say of the schema.

@@ -14,7 +14,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             .post_data()
             .sql(format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;\n", table.path()), "");
         let node = Node::new(Kind::Policy, Some(&table.schema), &table.name);
-        let node = reader.add(Key::None, node, Body::Whole(draft));
+        let node = reader.add(Key::None, node, Body::Whole(Box::new(draft)));
         reader.need_object(node, class::RELATION, table.oid);
     }
     let sql = "SELECT p.oid, p.polname, p.polrelid, p.polcmd, p.polpermissive, \

@@ -79,6 +79,14 @@ pub(super) struct Schema {
     pub(super) dumped: bool,
 }
 
+/// A security label of an object or, with `column` not 0, of its column.
+#[derive(Debug, Clone)]
+pub(super) struct Label {
+    pub(super) column: i32,
+    pub(super) provider: String,
+    pub(super) label: String,
+}
+
 /// The state of one reading of the catalogs.
 pub(super) struct Reader<'c> {
     pub(super) conn: &'c mut PgConnection,
@@ -91,7 +99,7 @@ pub(super) struct Reader<'c> {
     /// Objects that go when an extension goes: catalog and OID to the extensions' names.
     pub(super) bound_to: HashMap<(u32, u32), Vec<String>>,
     pub(super) comments: HashMap<(u32, u32), Vec<(i32, String)>>,
-    pub(super) labels: HashMap<(u32, u32), Vec<(i32, String, String)>>,
+    pub(super) labels: HashMap<(u32, u32), Vec<Label>>,
     pub(super) initial_acls: HashMap<(u32, u32, i32), Vec<String>>,
     pub(super) relations: BTreeMap<u32, Arc<Relation>>,
     pub(super) nodes: Vec<Node>,
@@ -163,7 +171,7 @@ impl Reader<'_> {
     /// Adds an object that is one entry.
     pub(super) fn add_whole(&mut self, class: u32, oid: u32, kind: Kind, name: &str, draft: Draft) -> usize {
         let node = Node::new(kind, draft.schema.as_deref(), name);
-        self.add(Key::Object(class, oid), node, Body::Whole(draft))
+        self.add(Key::Object(class, oid), node, Body::Whole(Box::new(draft)))
     }
 
     /// The node of an object, if it has one.
@@ -187,7 +195,7 @@ impl Reader<'_> {
     pub(super) fn remarks(&self, class: u32, oid: u32, named: Named<'_>) -> Vec<Extra> {
         let comment = self.comment_of(class, oid, 0).map(|text| named.comment(text));
         let labels = self.labels.get(&(class, oid)).into_iter().flatten();
-        let labels = labels.filter(|l| l.0 == 0).map(|(_, provider, label)| named.label(provider, label));
+        let labels = labels.filter(|l| l.column == 0).map(|l| named.label(&l.provider, &l.label));
         comment.into_iter().chain(labels).collect()
     }
 

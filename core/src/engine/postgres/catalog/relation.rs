@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::postgres::quote::{ident, literal, qualified};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::acl::Acl;
 use super::reader::{Reader, class};
@@ -279,7 +279,7 @@ async fn read_columns(reader: &mut Reader<'_>) -> Result<()> {
             collation: row.opt("collation")?.map(|c| format!(" COLLATE {c}")).unwrap_or_default(),
             identity: row.char("attidentity")?,
             generated: row.char("attgenerated")?,
-            default: row.opt_text("expression")?.map(|text| Ok((row.oid("adoid")?, text))).transpose()?,
+            default: row.opt_text("expression")?.map(|text| Ok::<_, Error>((row.oid("adoid")?, text))).transpose()?,
             // -1 was "the default" before 17 made that NULL.
             same_expression: false,
             statistics: row.opt("attstattarget")?.and_then(|t| t.parse().ok()).filter(|&t: &i32| t >= 0),

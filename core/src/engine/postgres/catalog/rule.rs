@@ -42,7 +42,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             let mut rule = Node::new(Kind::ViewRule, Some(&table.schema), &name);
             rule.detail.clone_from(&table.name);
             rule.part_of = Some(on);
-            let rule = reader.add(Key::Object(class::REWRITE, oid), rule, Body::Part(draft));
+            let rule = reader.add(Key::Object(class::REWRITE, oid), rule, Body::Part(Box::new(draft)));
             reader.need(on, rule);
         } else {
             let definition = format!("{}\n{state}", row.text("definition")?);

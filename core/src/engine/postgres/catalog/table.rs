@@ -105,7 +105,7 @@ pub(super) fn add(reader: &mut Reader<'_>, table: &Relation, checks: &[Check]) -
     let of_type = table.of_type.as_ref().map(|t| format!(" OF {t}")).unwrap_or_default();
     let mut draft = Draft::new(table.desc(), Some(&table.schema), &table.name, &table.owner)
         .sql("", format!("DROP {} {};\n", table.desc(), table.path()))
-        .from_catalog(class::RELATION, table.oid)
+        .found_in(class::RELATION, table.oid)
         .with(extras(reader, table));
     draft.tablespace = (table.kind != 'f').then(|| table.tablespace.clone());
     draft.table_am = if table.kind == 'r' { table.table_am.clone() } else { None };
@@ -178,7 +178,7 @@ pub(super) fn add_default(
     part.part_of = Some(node);
     part.separate = separate;
     let key = if *oid == 0 { Key::None } else { Key::Object(class::ATTRDEF, *oid) };
-    let part = reader.add(key, part, Body::Part(draft));
+    let part = reader.add(key, part, Body::Part(Box::new(draft)));
     // What the expression uses must be there before the table, unless a loop forces them apart.
     if separate {
         reader.need(part, node)
@@ -282,7 +282,7 @@ fn add_attach(reader: &mut Reader<'_>, table: &Relation, node: usize) {
     let draft = Draft::new("TABLE ATTACH", Some(&table.schema), &table.name, &table.owner)
         .sql(format!("ALTER TABLE ONLY {parent} ATTACH PARTITION {} {bound};\n", table.path()), "");
     let attach = Node::new(Kind::TableAttach, Some(&table.schema), &table.name);
-    let attach = reader.add(Key::None, attach, Body::Whole(draft));
+    let attach = reader.add(Key::None, attach, Body::Whole(Box::new(draft)));
     reader.need(attach, node);
     // The parent may come later in the list of relations.
     reader.later.push((attach, Key::Object(class::RELATION, parent_oid)));
@@ -306,10 +306,10 @@ pub(super) fn extras(reader: &Reader<'_>, relation: &Relation) -> Vec<Extra> {
             extras.push(Named { kind: &kind, ..named }.comment(comment));
         }
     }
-    for (number, provider, label) in reader.labels.get(&(class::RELATION, relation.oid)).into_iter().flatten() {
-        if let Some(column) = relation.column(*number) {
+    for label in reader.labels.get(&(class::RELATION, relation.oid)).into_iter().flatten() {
+        if let Some(column) = relation.column(label.column) {
             let name = format!("{quoted}.{}", ident(&column.name));
-            extras.push(Named { kind: "COLUMN", name: &name, ..named }.label(provider, label));
+            extras.push(Named { kind: "COLUMN", name: &name, ..named }.label(&label.provider, &label.label));
         }
     }
     extras.extend(privileges(reader, relation));

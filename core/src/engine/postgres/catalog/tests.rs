@@ -16,10 +16,7 @@ static SERVER: Mutex<()> = Mutex::const_new(());
 /// There is no test without a server: then this says so and gives nothing.
 async fn database(name: &str) -> Option<PgConnection> {
     let Ok(url) = std::env::var("LASTGOOD_TEST_POSTGRES_URL") else {
-        #[expect(clippy::print_stderr, reason = "the reason why nothing was tested")]
-        {
-            eprintln!("skipped: LASTGOOD_TEST_POSTGRES_URL names no server");
-        }
+        eprintln!("skipped: LASTGOOD_TEST_POSTGRES_URL names no server");
         return None;
     };
     let mut url = url::Url::parse(&url).unwrap();
@@ -222,4 +219,55 @@ async fn only_tables_that_can_be_locked_are_to_be_locked() {
     let tables = tables_to_lock(&mut conn).await.unwrap();
     assert_eq!(tables, ["public.\"A b\"", "public.p"]);
     run(&mut conn, &format!("BEGIN; LOCK TABLE {} IN ACCESS SHARE MODE; COMMIT", tables.join(", "))).await;
+}
+
+#[tokio::test]
+async fn the_database_itself_is_described() {
+    let _alone = SERVER.lock().await;
+    let Some(mut conn) = database("itself").await else { return };
+    run(
+        &mut conn,
+        "ALTER DATABASE lastgood_catalog_itself CONNECTION LIMIT 7; \
+         ALTER DATABASE lastgood_catalog_itself SET search_path = \"$user\", \"A b\"; \
+         ALTER ROLE CURRENT_USER IN DATABASE lastgood_catalog_itself SET work_mem = '5MB'; \
+         COMMENT ON DATABASE lastgood_catalog_itself IS 'it''s me'; \
+         REVOKE ALL ON DATABASE lastgood_catalog_itself FROM PUBLIC",
+    )
+    .await;
+    let catalog = read(&mut conn).await.unwrap();
+    let texts: Vec<(&str, &str)> = catalog.database.iter().map(|e| (e.desc.as_str(), e.defn.as_str())).collect();
+    let me = row::query(&mut conn, "SELECT quote_ident(current_user) AS me").await.unwrap()[0].text("me").unwrap();
+    let [("DATABASE", created), rest @ ..] = texts.as_slice() else { panic!("{texts:?}") };
+    assert!(created.starts_with("CREATE DATABASE lastgood_catalog_itself WITH TEMPLATE = template0 ENCODING = 'UTF8'"));
+    let properties = format!(
+        "ALTER DATABASE lastgood_catalog_itself CONNECTION LIMIT = 7;\n\
+         ALTER DATABASE lastgood_catalog_itself SET search_path TO '$user', 'A b';\n\
+         ALTER ROLE {me} IN DATABASE lastgood_catalog_itself SET work_mem TO '5MB';\n"
+    );
+    assert_eq!(
+        rest,
+        [
+            ("COMMENT", "COMMENT ON DATABASE lastgood_catalog_itself IS 'it''s me';\n"),
+            ("ACL", "REVOKE CONNECT,TEMPORARY ON DATABASE lastgood_catalog_itself FROM PUBLIC;\n"),
+            ("DATABASE PROPERTIES", properties.as_str()),
+        ]
+    );
+    let first = catalog.database[0].dump_id;
+    assert!(catalog.entries.iter().all(|e| e.dump_id < first));
+    assert!(catalog.database[1..].iter().all(|e| e.dependencies == [first]));
+    drop(conn);
+}
+
+#[tokio::test]
+async fn an_invalid_index_is_reported() {
+    let _alone = SERVER.lock().await;
+    let Some(mut conn) = database("invalid").await else { return };
+    run(&mut conn, "CREATE TABLE t (i int); INSERT INTO t VALUES (1), (1)").await;
+    let failing = "CREATE UNIQUE INDEX CONCURRENTLY broken ON public.t (i)";
+    assert!(sqlx::raw_sql(failing).execute(&mut conn).await.is_err());
+    let catalog = read(&mut conn).await.unwrap();
+    assert_eq!(of(&catalog, "INDEX"), []);
+    assert_eq!(catalog.warnings.len(), 1);
+    assert_eq!(catalog.warnings[0].code, "invalid_index");
+    assert!(catalog.warnings[0].message.contains("index public.broken "), "{}", catalog.warnings[0].message);
 }

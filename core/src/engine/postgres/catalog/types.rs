@@ -149,7 +149,7 @@ pub(super) fn add_shell(reader: &mut Reader<'_>, row: &Row, node: usize) -> Resu
         .sql(format!("CREATE TYPE {};\n", qualified(&schema, &name)), "");
     let mut shell = Node::new(Kind::ShellType, Some(&schema), &name);
     shell.part_of = Some(node);
-    let shell = reader.add(Key::None, shell, Body::Part(draft));
+    let shell = reader.add(Key::None, shell, Body::Part(Box::new(draft)));
     reader.need(node, shell);
     Ok(())
 }

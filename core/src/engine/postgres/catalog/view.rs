@@ -14,7 +14,7 @@ pub(super) fn add(reader: &mut Reader<'_>, view: &Relation) {
         .sql(definition(view, ""), format!("DROP VIEW {};\n", view.path()))
         .with(table::extras(reader, view));
     let node = Node::new(Kind::View, Some(&view.schema), &view.name);
-    let body = Body::View { whole: draft, placeholder: placeholder(view, "") };
+    let body = Body::View { whole: Box::new(draft), placeholder: placeholder(view, "") };
     let node = reader.add(Key::Object(class::RELATION, view.oid), node, body);
     for column in &view.columns {
         table::add_default(reader, view, node, column, true);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod failures;
+mod folder;
 mod round_trip;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -128,13 +129,14 @@ impl Dump {
 
     async fn restore(&self, engine: &dyn Engine, options: &RestoreOptions) -> Result<Vec<Warning>> {
         let mut target = engine.target(options).await?;
-        match self.load(target.as_mut()).await {
+        let result = match self.load(target.as_mut()).await {
             Ok(()) => target.finish().await,
-            Err(e) => {
-                target.abort().await.unwrap();
-                Err(e)
-            }
+            Err(e) => Err(e),
+        };
+        if result.is_err() {
+            target.abort().await.unwrap();
         }
+        result
     }
 
     async fn load(&self, target: &mut dyn Target) -> Result<()> {

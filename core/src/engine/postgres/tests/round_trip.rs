@@ -171,6 +171,29 @@ async fn an_empty_database_gives_way_and_a_used_one_is_filled() {
 }
 
 #[tokio::test]
+async fn a_new_database_gets_the_settings_of_the_source() {
+    let Some(url) = server() else { return };
+    let source = Scratch::create(&url, "settings").await;
+    let name = quote::ident(&source.name);
+    source.run(&format!("CREATE SCHEMA s; COMMENT ON DATABASE {name} IS 'it''s; ours'")).await;
+    source.run(&format!("ALTER DATABASE {name} SET search_path = s, public")).await;
+    let dump = Dump::of(&*source.engine(), 1 << 20).await.unwrap();
+    let copy = Scratch::new(&url, "settings");
+    assert_eq!(dump.restore(&*copy.engine(), &plain()).await.unwrap(), []);
+    assert_eq!(copy.ask("SHOW search_path").await, "s, public");
+    let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()";
+    assert_eq!(copy.ask(comment).await, "it's; ours");
+    copy.drop().await;
+
+    let there = Scratch::create(&url, "settings").await;
+    let warnings = dump.restore(&*there.engine(), &plain()).await.unwrap();
+    assert_eq!(warnings.iter().map(|w| w.code.as_str()).collect::<Vec<_>>(), ["database_property"]);
+    assert_ne!(there.ask("SHOW search_path").await, "s, public");
+    there.drop().await;
+    source.drop().await;
+}
+
+#[tokio::test]
 async fn the_engine_answers_for_its_database() {
     let Some(url) = server() else { return };
     let scratch = Scratch::create(&url, "probe").await;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use lastgood::{BackupId, Credential, Key, Settings, SigningKey, Vault, VaultBuilder};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use testkit::{PgVersion, Postgres};
 
 const PASSPHRASE: &str = "gravel-onion-sixfold-tundra-maple-kiosk";
 
@@ -18,21 +20,24 @@ struct World {
 
 impl World {
     async fn new(key: impl FnOnce(VaultBuilder) -> VaultBuilder) -> Option<Self> {
-        if !testkit::python().exists() || Command::new("age").arg("--version").output().is_err() {
-            return testkit::missing("python with cryptography, or age");
-        }
         let folder = tempfile::tempdir().unwrap();
         let sql = "CREATE TABLE t (id INTEGER PRIMARY KEY, noise BLOB);
             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
             INSERT INTO t SELECT i, randomblob(300) FROM n;";
         testkit::tool(Command::new("sqlite3").arg(folder.path().join("shop.db")).arg(sql));
+        let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+        Self::of(folder, url, key).await
+    }
+
+    async fn of(folder: TempDir, url: String, key: impl FnOnce(VaultBuilder) -> VaultBuilder) -> Option<Self> {
+        if !testkit::python().exists() || Command::new("age").arg("--version").output().is_err() {
+            return testkit::missing("python with cryptography, or age");
+        }
         let mut settings = Settings::default();
         settings.part_bytes = 1 << 20;
         settings.volume_bytes = 1 << 20;
-        let builder = Vault::builder()
-            .database(format!("sqlite:{}", folder.path().join("shop.db").display()))
-            .store(folder.path().join("store").display().to_string())
-            .settings(settings);
+        let store = folder.path().join("store").display().to_string();
+        let builder = Vault::builder().database(url).name("shop").store(store).settings(settings);
         let vault = key(builder).open().await.unwrap();
         let id = vault.backup().await.unwrap().id;
         Some(Self { folder, id })
@@ -117,7 +122,7 @@ fn passphrase(builder: VaultBuilder) -> VaultBuilder {
 #[tokio::test]
 async fn with_a_passphrase() {
     let Some(world) = World::new(passphrase).await else { return };
-    assert!(fs::read_dir(world.backup()).unwrap().count() > 6, "several volumes were meant");
+    assert!(world.manifest()["header"]["volumes"].as_array().unwrap().len() > 1, "several volumes were meant");
     world.must_recover(PASSPHRASE, &[]);
     world.must_stop("No key fits", "wrong", &[]);
     fs::create_dir(world.path("out")).unwrap();
@@ -204,6 +209,30 @@ async fn with_an_identity_file() {
 async fn without_encryption() {
     let Some(world) = World::new(VaultBuilder::unencrypted).await else { return };
     world.must_recover("", &[]);
+    world.alter_header();
+    world.must_stop("manifest.json was altered", "", &[]);
+}
+
+#[tokio::test]
+async fn parts_that_lie_in_another_backup() {
+    let Some(world) = World::new(VaultBuilder::unencrypted).await else { return };
+    let text = fs::read_to_string(world.backup().join("manifest.json")).unwrap();
+    let (header, rest) = text.strip_prefix("{\"header\":").unwrap().split_once(",\"body\":").unwrap();
+    let body = rest.split_once(",\"auth\":").unwrap().0;
+
+    let (old, new) = (world.id.to_string(), "backup-20251121-020001");
+    let header = header.replacen(&old, new, 1);
+    let body = body.replace("\"at\":{", &format!("\"at\":{{\"backup\":\"{old}\","));
+    let sha256 = |text: &str| Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let digest = sha256(&format!("lastgood/1 manifest\n{}\n{}\n", sha256(&header), sha256(&body)));
+    let text =
+        format!("{{\"header\":{header},\"body\":{body},\"auth\":{{\"scheme\":\"sha256\",\"digest\":\"{digest}\"}}}}\n");
+    let world = World { id: new.parse().unwrap(), ..world };
+    fs::create_dir(world.backup()).unwrap();
+    fs::write(world.backup().join("manifest.json"), text).unwrap();
+    world.must_recover("", &[]);
+    fs::remove_file(world.path("store/shop").join(old).join("volume-0001.zip")).unwrap();
+    world.must_stop("volume-0001.zip is missing", "", &[]);
 }
 
 #[tokio::test]
@@ -255,4 +284,36 @@ async fn what_is_damaged_moved_or_forged_is_refused() {
     fs::write(&manifest, &text).unwrap();
     fs::remove_file(world.backup().join("key-0001.age")).unwrap();
     world.must_stop("key-0001.age is missing", PASSPHRASE, &[]);
+}
+
+#[tokio::test]
+async fn a_postgres_backup_is_loaded_by_pg_restore() {
+    const SCHEMA: &str = "CREATE TYPE mood AS ENUM ('good', 'bad');
+        CREATE TABLE customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, mood mood);
+        CREATE TABLE purchase (id serial PRIMARY KEY, customer bigint REFERENCES customer, noise bytea, at timestamptz);
+        CREATE INDEX ON purchase (at);
+        CREATE VIEW busy AS SELECT customer, count(*) FROM purchase GROUP BY 1;
+        INSERT INTO customer (name, mood) SELECT E'tab\\t and \\\\ ' || n, 'good' FROM generate_series(1, 1000) n;
+        INSERT INTO purchase (customer, noise, at) SELECT 1 + n % 1000, decode(md5(n::text) || md5(n || 'x'), 'hex'), now()
+        FROM generate_series(1, 60000) n;";
+    for version in [PgVersion::V15, PgVersion::V18] {
+        let Some(server) = Postgres::shared(version) else { continue };
+        let (source, target) = ("recover_source", "recover_target");
+        let url = server.create(source);
+        server.psql(source, SCHEMA);
+        let Some(world) = World::of(tempfile::tempdir().unwrap(), url, passphrase).await else { return };
+
+        let done = world.recover("out", PASSPHRASE, &[]);
+        assert!(done.status.success(), "{}", text(&done));
+        let out = world.path("out");
+        testkit::tool(
+            Command::new("find").arg(&out).args(["-name", "*.zst", "-exec", "unzstd", "-q", "--rm", "{}", "+"]),
+        );
+        server.create(target);
+        testkit::tool(server.client("pg_restore").args(["-j", "2", "--exit-on-error", "-d", target]).arg(out));
+        assert_eq!(server.pg_dump_schema(target), server.pg_dump_schema(source));
+        assert_eq!(server.content(target), server.content(source));
+        server.drop(source);
+        server.drop(target);
+    }
 }
