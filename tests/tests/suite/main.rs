@@ -4,10 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod corruption;
 mod faults;
 mod hygiene;
 mod interop;
 mod layers;
 mod recover;
+mod sqlite_life;
 mod stores;
 mod testkit_itself;
+mod world;
