@@ -235,3 +235,19 @@ async fn a_host_with_recipients_only_backs_up_and_opens_nothing() {
     assert_eq!(distrustful.verify(&id).await.unwrap_err().code(), Code::Unauthenticated);
     reader().trust_signer(signer).open().await.unwrap().drill(&id).await.unwrap();
 }
+
+#[tokio::test]
+async fn one_damaged_manifest_does_not_hide_the_other_backups() {
+    let (fake, store) = (Fake::new(small(), 1000), Arc::new(InMemory::new()));
+    let vault = vault(&fake, &store, Settings::default(), true).await.unwrap();
+    let (good, bad) = (vault.backup().await.unwrap().id, vault.backup().await.unwrap().id);
+    store.put(&Path::from(format!("home/{bad}/manifest.json")), "{".into()).await.unwrap();
+    let listed: Vec<_> = vault.list().await.unwrap().into_iter().map(|b| b.id).collect();
+    assert_eq!(listed, [good]);
+    assert_eq!(
+        vault.verify("latest").await.unwrap_err().code(),
+        Code::Damaged,
+        "the newest is not passed over in silence"
+    );
+    vault.backup().await.unwrap();
+}

@@ -209,6 +209,11 @@ async fn with_an_identity_file() {
 async fn without_encryption() {
     let Some(world) = World::new(VaultBuilder::unencrypted).await else { return };
     world.must_recover("", &[]);
+    // In a store that has keys, a backup without encryption was put there by somebody else.
+    fs::create_dir(world.path("store/keys")).unwrap();
+    fs::write(world.path("store/keys/1-main.age"), "").unwrap();
+    world.must_stop("who wrote this backup", "", &[]);
+    fs::remove_dir_all(world.path("store/keys")).unwrap();
     world.alter_header();
     world.must_stop("manifest.json was altered", "", &[]);
 }
