@@ -8,7 +8,10 @@ use testkit::{PgVersion, Postgres};
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let wanted = arguments.next().and_then(|version| version.parse::<u32>().ok());
-    let version = PgVersion::ALL.into_iter().find(|v| Some(v.number()) == wanted).expect("usage: with-postgres 15|16|17|18 COMMAND…");
+    let version = PgVersion::ALL
+        .into_iter()
+        .find(|v| Some(v.number()) == wanted)
+        .expect("usage: with-postgres 15|16|17|18 COMMAND…");
     let mut command = Command::new(arguments.next().expect("a command"));
     command.args(arguments);
     let server = Postgres::start(version);
