@@ -8,6 +8,7 @@ mod faults;
 mod hygiene;
 mod interop;
 mod layers;
+mod postgres_life;
 mod recover;
 mod stores;
 mod testkit_itself;
