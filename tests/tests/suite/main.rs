@@ -10,5 +10,6 @@ mod interop;
 mod layers;
 mod postgres_life;
 mod recover;
+mod stock_tools;
 mod stores;
 mod testkit_itself;
