@@ -11,6 +11,7 @@ mod hygiene;
 mod interop;
 mod layers;
 mod postgres_life;
+mod postgres_objects;
 mod recover;
 mod sqlite_life;
 mod stock_tools;
