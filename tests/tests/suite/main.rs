@@ -7,6 +7,7 @@
 mod bad_input;
 mod corruption;
 mod faults;
+mod half_restored;
 mod hygiene;
 mod interop;
 mod layers;
