@@ -12,6 +12,7 @@ mod half_restored;
 mod hygiene;
 mod interop;
 mod layers;
+mod memory;
 mod postgres_life;
 mod recover;
 mod sqlite_life;
