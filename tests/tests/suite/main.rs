@@ -5,13 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod by_hand;
 mod corruption;
 mod faults;
+mod half_restored;
 mod hygiene;
 mod interop;
 mod layers;
+mod memory;
 mod postgres_life;
-mod postgres_objects;
 mod recover;
 mod sqlite_life;
 mod stock_tools;

@@ -8,7 +8,6 @@ use std::process::{Command, Output, Stdio};
 use lastgood::{BackupId, Credential, Key, Settings, SigningKey, Vault, VaultBuilder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use testkit::{PgVersion, Postgres};
 
 pub(crate) const PASSPHRASE: &str = "gravel-onion-sixfold-tundra-maple-kiosk";
 
@@ -255,36 +254,4 @@ async fn what_is_damaged_moved_or_forged_is_refused() {
     fs::write(&manifest, &text).unwrap();
     fs::remove_file(world.backup().join("key-0001.age")).unwrap();
     world.must_stop("key-0001.age is missing", PASSPHRASE, &[]);
-}
-
-#[tokio::test]
-async fn a_postgres_backup_is_loaded_by_pg_restore() {
-    const SCHEMA: &str = "CREATE TYPE mood AS ENUM ('good', 'bad');
-        CREATE TABLE customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, mood mood);
-        CREATE TABLE purchase (id serial PRIMARY KEY, customer bigint REFERENCES customer, noise bytea, at timestamptz);
-        CREATE INDEX ON purchase (at);
-        CREATE VIEW busy AS SELECT customer, count(*) FROM purchase GROUP BY 1;
-        INSERT INTO customer (name, mood) SELECT E'tab\\t and \\\\ ' || n, 'good' FROM generate_series(1, 1000) n;
-        INSERT INTO purchase (customer, noise, at) SELECT 1 + n % 1000, decode(md5(n::text) || md5(n || 'x'), 'hex'), now()
-        FROM generate_series(1, 60000) n;";
-    for version in [PgVersion::V15, PgVersion::V18] {
-        let Some(server) = Postgres::shared(version) else { continue };
-        let (source, target) = ("recover_source", "recover_target");
-        let url = server.create(source);
-        server.psql(source, SCHEMA);
-        let Some(world) = World::of(tempfile::tempdir().unwrap(), url, passphrase).await else { return };
-
-        let done = world.recover("out", PASSPHRASE, &[]);
-        assert!(done.status.success(), "{}", text(&done));
-        let out = world.path("out");
-        testkit::tool(
-            Command::new("find").arg(&out).args(["-name", "*.zst", "-exec", "unzstd", "-q", "--rm", "{}", "+"]),
-        );
-        server.create(target);
-        testkit::tool(server.client("pg_restore").args(["-j", "2", "--exit-on-error", "-d", target]).arg(out));
-        assert_eq!(server.pg_dump_schema(target), server.pg_dump_schema(source));
-        assert_eq!(server.content(target), server.content(source));
-        server.drop(source);
-        server.drop(target);
-    }
 }

@@ -1,128 +1,68 @@
-//! A backup opens with stock tools alone, by the commands that RECOVERY.md gives and in their order.
+//! What recover.py unpacks of a PostgreSQL backup is loaded by stock pg_restore.
 
-use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lastgood::{Codec, Settings};
 use testkit::{PgVersion, Postgres, tool};
 
-use crate::postgres_objects::everything;
-use crate::recover::{PASSPHRASE, World, passphrase};
+use crate::postgres_life::{SHOP, same_schema};
+use crate::world::{PASSPHRASE, World};
 
-/// Somebody who has a store, its passphrase and the page that lies in it.
-struct Reader {
-    world: World,
-    page: String,
-}
-
-impl Reader {
-    fn of(world: World) -> Self {
-        let page = fs::read_to_string(world.path("store/RECOVERY.md")).unwrap();
-        Self { world, page }
-    }
-
-    /// A command, if the page gives it.
-    #[track_caller]
-    fn said(&self, command: &str) -> String {
-        assert!(self.page.contains(command), "RECOVERY.md does not say `{command}`");
-        command.to_owned()
-    }
-
-    /// Runs a command line in the backup's folder.
-    fn sh(&self, command: &str) -> String {
-        tool(Command::new("sh").arg("-ec").arg(command).current_dir(self.world.backup()))
-    }
-
-    /// Steps 1 to 4: from sealed volumes to the folder `dump`.
-    fn unpack(&self) {
-        self.sh(&self.said("sha256sum -c *.sha256"));
-
-        let python = testkit::python().display().to_string();
-        let at_terminal = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/with_passphrase.py");
-        let typed = self.world.write("typed", PASSPHRASE);
-        let unlock = self.said("age -d -i ../../keys/1-main.age key-0001.age > data.key");
-        self.sh(&format!("{python} {at_terminal} {typed} sh -ec '{unlock}'"));
-
-        let lines = self.page.lines().skip_while(|line| !line.contains("import struct"));
-        let program: String =
-            lines.take_while(|line| !line.is_empty()).map(|line| format!("{}\n", &line[7..])).collect();
-        fs::write(self.world.backup().join("unseal.py"), program).unwrap();
-        let header = self.world.manifest()["header"].clone();
-        let volumes = header["volumes"].as_array().unwrap();
-        assert!(volumes.len() > 1, "several volumes were meant");
-        for volume in volumes {
-            self.sh(&format!("{python} unseal.py {} {} {}", header["repository"], header["id"], volume["name"]));
-        }
-
-        self.sh(&self.said(r#"for v in volume-*.zip; do unzip -q -d dump "$v"; done"#));
-        let mut joined = 0;
-        for entry in fs::read_dir(self.world.backup().join("dump")).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if let Some(name) = name.strip_suffix(".002") {
-                self.sh(&self.said("cat dump/NAME.0?? >> dump/NAME").replace("NAME", name));
-                joined += 1;
-            }
-        }
-        assert!(joined > 0, "a file that goes on in another volume was meant");
-        self.sh(&self.said("find dump -name '*.zst' -exec unzstd -q --rm {} +"));
-    }
-
-    /// Step 5, with the programs of this server's version.
-    fn load(&self, server: &Postgres, database: &str) {
-        server.drop(database);
-        let client = server.client("pg_restore");
-        let load = self.said("createdb NEW && pg_restore -j 2 --exit-on-error -d NEW dump").replace("NEW", database);
-        let programs = server.tool("").display().to_string();
-        let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
-        let mut command = Command::new("sh");
-        command.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path);
-        tool(command.arg("-ec").arg(load).current_dir(self.world.backup()));
-    }
-}
-
-#[tokio::test]
-async fn a_sqlite_backup_is_a_file_again() {
-    let Some(world) = World::new(passphrase).await else { return };
-    let reader = Reader::of(world);
-    reader.unpack();
-    assert_eq!(reader.sh(&reader.said("sqlite3 dump/*.db 'PRAGMA integrity_check'")).trim(), "ok");
-    reader.world.must_be_the_database(&reader.world.backup().join("dump"));
-}
-
-/// A backup of everything there is, and of rows enough for several volumes.
-async fn postgres(server: &Postgres, source: &str) -> Option<Reader> {
-    let url = everything(server, source);
-    let noise = "CREATE TABLE public.noise AS
-        SELECT i AS id, sha512(convert_to(i::text, 'UTF8')) AS noise FROM generate_series(1, 40000) i";
-    server.psql(source, noise);
-    let world = World::of(tempfile::tempdir().unwrap(), url, passphrase).await?;
-    let reader = Reader::of(world);
-    reader.unpack();
-    Some(reader)
-}
-
-#[tokio::test]
-async fn a_postgres_backup_is_loaded_by_its_own_version() {
+#[tokio::test(flavor = "multi_thread")]
+async fn pg_restore_15_and_18_load_what_recover_py_unpacks() {
     for version in [PgVersion::V15, PgVersion::V18] {
         let Some(server) = Postgres::shared(version) else { continue };
-        let (source, target) = ("stock_source", "stock_target");
-        let Some(reader) = postgres(server, source).await else { return };
-        reader.load(server, target);
-        assert_eq!(server.pg_dump_schema(target), server.pg_dump_schema(source), "{version:?}");
-        assert_eq!(server.content(target), server.content(source), "{version:?}");
-        server.drop(target);
-        server.drop(source);
+        server.create("stock_shop");
+        server.psql("stock_shop", SHOP);
+        loads(server, "stock_shop", Codec::Zstd).await;
+        loads(server, "stock_shop", Codec::Gzip).await;
+        server.drop("stock_shop");
     }
 }
 
-#[tokio::test]
-async fn a_postgres_backup_is_loaded_by_a_later_version() {
-    let (Some(old), Some(new)) = (Postgres::shared(PgVersion::V15), Postgres::shared(PgVersion::V18)) else { return };
-    let (source, target) = ("stock_old", "stock_new");
-    // The roles are not in a backup.
-    everything(new, target);
-    let Some(reader) = postgres(old, source).await else { return };
-    reader.load(new, target);
-    assert_eq!(new.content(target), old.content(source));
-    new.drop(target);
-    old.drop(source);
+#[tokio::test(flavor = "multi_thread")]
+async fn pg_restore_15_and_18_load_chinook_and_sakila() {
+    let Some(data) = testkit::sample_data() else { return };
+    for version in [PgVersion::V15, PgVersion::V18] {
+        let Some(server) = Postgres::shared(version) else { continue };
+        testkit::load_chinook(server, "stock_chinook", &data);
+        loads(server, "stock_chinook", Codec::Zstd).await;
+        testkit::load_sakila(server, "stock_sakila", &data);
+        loads(server, "stock_sakila", Codec::Zstd).await;
+        server.drop("stock_chinook");
+        server.drop("stock_sakila");
+    }
+}
+
+async fn loads(server: &Postgres, database: &str, codec: Codec) {
+    let world = World::new();
+    let mut settings = Settings::default();
+    (settings.codec, settings.part_bytes) = (codec, 64 << 10);
+    let vault = world.builder(&server.url(database)).settings(settings).open().await.unwrap();
+    let id = vault.backup().await.unwrap().id;
+    let folder = world.store().join(database).join(id.as_str());
+    tool(Command::new("sh").args(["-c", "sha256sum -c *.sha256"]).current_dir(&folder));
+    let out = world.path("out");
+    recover(&world, &format!("{database}/{id}"), &out);
+    // Older builds of pg_restore know gzip only; all of them load files that are not compressed.
+    tool(Command::new("find").arg(&out).args(["-name", "*.zst", "-exec", "unzstd", "-q", "--rm", "{}", "+"]));
+    assert!(tool(Command::new(server.tool("pg_restore")).arg("-l").arg(&out)).contains("TABLE DATA"));
+
+    let restored = format!("{database}_stock");
+    server.create(&restored);
+    let what = format!("{database} by pg_restore of {:?}, {codec:?}", server.version());
+    tool(server.client("pg_restore").args(["-j2", "--exit-on-error", "-d", &restored]).arg(&out));
+    assert_eq!(server.content(&restored), server.content(database), "{what}");
+    same_schema(&server.pg_dump_schema(&restored), &server.pg_dump_schema(database), &what);
+    server.drop(&restored);
+}
+
+/// Runs the store's own recover.py at a terminal where somebody types the passphrase.
+fn recover(world: &World, backup: &str, out: &Path) {
+    let typed = world.file("typed", PASSPHRASE);
+    let terminal = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("interop/with_passphrase.py");
+    let mut command = Command::new(testkit::python());
+    command.arg(terminal).arg(typed).arg(testkit::python()).arg(world.store().join("recover.py")).arg(backup).arg(out);
+    tool(command.stdin(std::process::Stdio::null()));
 }
