@@ -10,6 +10,7 @@ use url::Url;
 use crate::error::{Code, Error, Result};
 
 use super::failure::failure;
+use super::socket::tune;
 
 /// The name under which the server lists this crate's sessions.
 pub(super) const APPLICATION: &str = "lastgood";
@@ -157,7 +158,12 @@ impl Server {
             )
             .next("PostgreSQL 14 and later are supported"));
         }
-        execute(&mut conn, &settings(version, role), "setting up the session").await?;
+        let doing = "setting up the session";
+        execute(&mut conn, &settings(version, role), doing).await?;
+        let port = query_one(&mut conn, "SELECT pg_catalog.inet_client_port()", doing).await?;
+        if let Some(port) = port.and_then(|port| port.parse().ok()) {
+            tune(&conn, port, self.options.get_port());
+        }
         Ok(conn)
     }
 }

@@ -20,7 +20,7 @@ use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
 use super::archive::{self, Archive, END_OF_COPY, Header};
 use super::catalog::{self, Catalog, TableData};
-use super::connect::{Role, Server, execute, query};
+use super::connect::{Role, Server, execute, query, query_one};
 use super::copy::rows_out;
 use super::failure::{failure, state};
 use super::large_object;
@@ -92,13 +92,7 @@ impl PgSnapshot {
         if let Some(name) = catalog::tables_to_lock(&mut conn).await?.iter().find(|name| !locked.contains(name)) {
             return Err(changed(&format!("table {name} appeared while the snapshot was taken")));
         }
-        let catalog = catalog::read(&mut conn).await?;
-        // Rows of the catalog come from the snapshot, but the server writes definitions from the catalog of the moment.
-        // A second reading, later than all of the first, is the same unless something changed in between.
-        let again = catalog::read(&mut server.connect(Role::Catalog).await?).await?;
-        if again.fingerprint != catalog.fingerprint {
-            return Err(changed("the schema changed while it was read"));
-        }
+        let catalog = read_catalog(&mut conn, server, &opened).await?;
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
         let mut readers = Vec::with_capacity(options.jobs);
         for _ in 0..options.jobs.max(1) {
@@ -303,6 +297,8 @@ impl Reader {
 /// What the server said when the snapshot was taken.
 struct Opened {
     snapshot: String,
+    /// The transactions that the snapshot sees.
+    transactions: String,
     point: ConsistencyPoint,
     server_version: String,
 }
@@ -313,18 +309,42 @@ impl Opened {
              (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8, \
              CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
              ELSE pg_catalog.pg_current_wal_lsn() END, \
-             pg_catalog.current_setting('server_version')";
+             pg_catalog.current_setting('server_version'), pg_catalog.pg_current_snapshot()";
         let rows = query(conn, sql, "taking the snapshot").await?;
-        let values: Option<[String; 4]> =
+        let values: Option<[String; 5]> =
             rows.into_iter().next().and_then(|row| row.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok());
         let internal = || Error::new(Code::Internal, "taking the snapshot: the server's answer is not as expected");
-        let [snapshot, micros, position, version] = values.ok_or_else(internal)?;
+        let [snapshot, micros, position, version, transactions] = values.ok_or_else(internal)?;
         let at =
             micros.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or_else(internal)?;
         // `15.20 (Debian 15.20-0+deb12u1)`: the packager's part says nothing about the data.
         let server_version = version.split(' ').next().unwrap_or_default().to_owned();
-        Ok(Self { snapshot, point: ConsistencyPoint { at, kind: "lsn".to_owned(), position }, server_version })
+        Ok(Self {
+            snapshot,
+            transactions,
+            point: ConsistencyPoint { at, kind: "lsn".to_owned(), position },
+            server_version,
+        })
     }
+}
+
+/// Reads the catalog, again if something changed meanwhile: the server prints functions and triggers as they are now,
+/// not as they were in the snapshot.
+async fn read_catalog(conn: &mut PgConnection, server: &Server, opened: &Opened) -> Result<Catalog> {
+    let mut catalog = catalog::read(conn).await?;
+    let sql = "SELECT pg_catalog.pg_current_snapshot()";
+    let now = query_one(&mut server.connect(Role::Catalog).await?, sql, "comparing snapshots").await?;
+    if now.as_ref() == Some(&opened.transactions) {
+        return Ok(catalog);
+    }
+    for _ in 0..ATTEMPTS {
+        let again = catalog::read(conn).await?;
+        if again.fingerprint == catalog.fingerprint {
+            return Ok(again);
+        }
+        catalog = again;
+    }
+    Err(changed("the schema changes all the time"))
 }
 
 /// Locks the tables against changes of their definition; rows can be written as before.

@@ -24,6 +24,7 @@ mod probe;
 mod quote;
 mod roles;
 mod schedule;
+mod socket;
 mod statements;
 
 use std::path::Path;

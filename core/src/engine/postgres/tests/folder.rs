@@ -9,8 +9,7 @@ use std::path::Path;
 use super::*;
 
 /// Writes the files, and beside them the length of each part.
-async fn write(source: &dyn Engine, folder: &Path) -> SnapshotSummary {
-    let snapshot = source.snapshot(&options(8 << 20)).await.unwrap();
+async fn write(snapshot: Box<dyn Snapshot>, folder: &Path) -> SnapshotSummary {
     std::fs::create_dir_all(folder).unwrap();
     let files = snapshot.files().to_vec();
     let refs =
@@ -95,12 +94,14 @@ async fn a_database_to_a_folder_and_back() {
     let Ok(source) = std::env::var("LASTGOOD_TEST_POSTGRES_SOURCE") else { return };
     let source = Postgres::new(&source).unwrap();
     let started = std::time::Instant::now();
-    let summary = write(&source, folder).await;
+    let snapshot = source.snapshot(&options(8 << 20)).await.unwrap();
+    let opened = started.elapsed();
+    let summary = write(snapshot, folder).await;
     let dumped = started.elapsed();
     let files = join(folder);
     let bytes: u64 = files.iter().flat_map(|f| &f.1).sum();
     let rows: u64 = summary.tables.iter().map(|t| t.rows).sum();
-    let mut report = format!("dumped {bytes} bytes, {rows} rows in {dumped:?}\n");
+    let mut report = format!("dumped {bytes} bytes, {rows} rows in {dumped:?}, {opened:?} of it to open\n");
     for warning in &summary.warnings {
         report += &format!("{}: {}\n", warning.code, warning.message);
     }
