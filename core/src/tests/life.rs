@@ -139,44 +139,6 @@ async fn a_new_passphrase_opens_everything_and_the_old_one_nothing() {
     assert_eq!(error.code(), Code::WrongKey);
 }
 
-/// Every bit of every object of a backup, and every truncation: refused by `verify`, and by a restore that would use it.
-#[tokio::test]
-async fn every_flipped_bit_and_every_truncation_is_refused() {
-    for encrypted in [true, false] {
-        let (fake, store) = (Fake::new(small(), 1000), Arc::new(InMemory::new()));
-        let vault = vault(&fake, &store, Settings::default(), encrypted).await.unwrap();
-        let id = vault.backup().await.unwrap().id;
-        let prefix = Path::from(format!("home/{id}"));
-        let objects: Vec<_> = futures::TryStreamExt::try_collect::<Vec<_>>(store.list(Some(&prefix))).await.unwrap();
-        assert!(objects.len() >= 3);
-        for object in objects {
-            let path = object.location;
-            let good = store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
-            let flips = (0..good.len() * 8).map(|bit| {
-                let mut bad = good.clone();
-                bad[bit / 8] ^= 1 << (bit % 8);
-                bad
-            });
-            let cuts = (0..good.len()).map(|length| good[..length].to_vec());
-            for (n, bad) in flips.chain(cuts).enumerate() {
-                store.put(&path, bad.into()).await.unwrap();
-                assert!(vault.verify(&id).await.is_err(), "{path}: damage {n} of {} bytes was not seen", good.len());
-                remove_proofs(&store, &prefix).await;
-            }
-            store.put(&path, good.into()).await.unwrap();
-        }
-        vault.verify(&id).await.unwrap();
-    }
-}
-
-/// Failed verifications leave proofs, which are not what is being damaged here.
-async fn remove_proofs(store: &InMemory, prefix: &Path) {
-    let objects: Vec<_> = futures::TryStreamExt::try_collect::<Vec<_>>(store.list(Some(prefix))).await.unwrap();
-    for object in objects.iter().filter(|o| o.location.as_ref().contains("proof-")) {
-        store.delete(&object.location).await.unwrap();
-    }
-}
-
 #[tokio::test]
 async fn objects_of_another_backup_do_not_pass() {
     let (fake, store) = (Fake::new(small(), 1000), Arc::new(InMemory::new()));

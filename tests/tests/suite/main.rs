@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod by_hand;
 mod corruption;
 mod faults;
+mod half_restored;
 mod hygiene;
 mod interop;
 mod layers;

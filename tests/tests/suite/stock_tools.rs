@@ -1,4 +1,4 @@
-//! A PostgreSQL backup opens with stock tools alone: sha256sum, age, Python's `cryptography`, unzip, and pg_restore.
+//! What recover.py unpacks of a PostgreSQL backup is loaded by stock pg_restore.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
