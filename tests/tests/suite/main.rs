@@ -15,6 +15,7 @@ mod layers;
 mod memory;
 mod postgres_life;
 mod recover;
+mod secrets;
 mod sqlite_life;
 mod stock_tools;
 mod stores;
