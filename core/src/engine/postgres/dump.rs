@@ -95,7 +95,11 @@ impl PgSnapshot {
         let catalog = catalog::read(&mut conn).await?;
         // Rows of the catalog come from the snapshot, but the server writes definitions from the catalog of the moment.
         // A second reading, later than all of the first, is the same unless something changed in between.
-        let again = catalog::read(&mut server.connect(Role::Catalog).await?).await?;
+        let mut second = server.connect(Role::Catalog).await?;
+        // It holds no locks: it would wait behind a migration that waits for ours, and the server sees no deadlock in that.
+        execute(&mut second, "SET lock_timeout = '2s'", "reading the catalog again").await?;
+        let again = catalog::read(&mut second).await?;
+        drop(second);
         if again.fingerprint != catalog.fingerprint {
             return Err(changed("the schema changed while it was read"));
         }
