@@ -336,7 +336,7 @@ async fn a_database_whose_schema_changes_without_pause() {
     server.create("bad_changing");
     server.psql(
         "bad_changing",
-        "CREATE TABLE t AS SELECT generate_series(1, 1000) i;
+        "SET client_min_messages = error; CREATE TABLE t AS SELECT generate_series(1, 1000) i;
          CREATE PROCEDURE migrate() LANGUAGE plpgsql AS $$ DECLARE n int := 10; BEGIN LOOP n := n + 1;
              EXECUTE format('CREATE TABLE t_%s (a int)', n); EXECUTE format('DROP TABLE IF EXISTS t_%s', n - 5);
              EXECUTE format('CREATE OR REPLACE VIEW v AS SELECT %s AS n', n); COMMIT; END LOOP; END $$",

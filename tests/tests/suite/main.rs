@@ -8,6 +8,7 @@ mod bad_input;
 mod by_hand;
 mod corruption;
 mod faults;
+mod gigabyte;
 mod half_restored;
 mod hygiene;
 mod interop;
