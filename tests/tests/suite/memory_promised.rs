@@ -1,4 +1,4 @@
-//! The peak of memory that is promised: a gigabyte of PostgreSQL by name, and shares of it in every run, in S3 and for SQLite.
+//! The peak of memory that is promised, measured in S3 and for SQLite at a size that can be chosen.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::world::{PASSPHRASE, World, bare_command};
 /// What a backup or a restore may hold at once.
 const MOST: u64 = 100 << 20;
 
-/// The size of the databases, in MB. A whole gigabyte: `LASTGOOD_MEMORY_MB=1000 cargo test -p lastgood-tests --test suite gigabyte:: -- --nocapture`.
+/// The size of the databases, in MB. A whole gigabyte: `LASTGOOD_MEMORY_MB=1000 cargo test -p lastgood-tests --test suite memory_promised:: -- --nocapture`.
 fn megabytes() -> u32 {
     std::env::var("LASTGOOD_MEMORY_MB").map_or(150, |text| text.parse().unwrap())
 }
