@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Where to look: [`vault`](Vault) is the facade; `ops` has one verb a file; [`engine`] says what a database must offer and holds
-//! one folder an engine; `storage` and `volume` are where backups lie; [`format`] and [`crypto`] are pure functions over bytes.
+//! one folder an engine; `storage` and `volume` are where backups lie; [`mod@format`] and [`crypto`] are pure functions over bytes.
 //! The files of a store are described in `docs/format.md`.
 
 mod clock;
