@@ -2,7 +2,7 @@
 //!
 //! It is one JSON text, `{"header":H,"body":B,"auth":A}` and a line feed, in exactly this order and without other
 //! white space between the three. `H` is readable without a key. `B` is a string (base64 of the sealed, zlib-compressed
-//! JSON) or, in an unencrypted store, an object. What [`Stored::signed`] says is authenticated by `A`.
+//! JSON) or, in an unencrypted store, an object. `A` authenticates the SHA-256 of `H` and of `B`.
 
 use std::io::{Read, Write};
 
