@@ -42,7 +42,7 @@ pub use crypto::auth::{Signer, SigningKey};
 pub use crypto::{Credential, KeyProvider};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{BackupId, DatabaseName, EngineKind, RepositoryId};
-pub use progress::{CancellationToken, Phase, Progress, Run};
+pub use progress::{CancellationToken, Phase, Progress};
 pub use report::*;
 pub use secret::{Key, Secret};
 pub use settings::{Codec, ReadBack, Settings};

@@ -52,7 +52,7 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// One run of an operation: carries its cancellation and its progress. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Run {
+pub(crate) struct Run {
     cancel: CancellationToken,
     callback: Option<Callback>,
     state: Arc<State>,
@@ -78,7 +78,7 @@ impl Run {
     }
 
     /// Begins a phase and reports it.
-    pub fn begin(&self, phase: Phase, bytes_total: Option<u64>) {
+    pub(crate) fn begin(&self, phase: Phase, bytes_total: Option<u64>) {
         tracing::debug!(?phase, bytes_total, "phase");
         let now = Instant::now();
         let state = PhaseState { phase, total: bytes_total, began: now, told: now };
@@ -88,7 +88,7 @@ impl Run {
     }
 
     /// Adds to the bytes done in this phase.
-    pub fn advance(&self, bytes: u64) {
+    pub(crate) fn advance(&self, bytes: u64) {
         self.state.done.fetch_add(bytes, Ordering::Relaxed);
         if self.callback.is_none() {
             return;
@@ -103,26 +103,18 @@ impl Run {
     }
 
     /// Reports the end of the current phase.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let state = *self.lock();
         if let Some(state) = state {
             self.tell(state, Instant::now());
         }
     }
 
-    /// Fails with `cancelled` once the caller has cancelled.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    pub fn check(&self) -> Result<()> {
-        if self.cancel.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
-    }
-
     /// Runs a future until it ends or the caller cancels.
     ///
     /// # Errors
     /// The future's own, or `Cancelled`.
-    pub async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         match self.cancel.run_until_cancelled(work).await {
             Some(result) => result,
             None => Err(Error::cancelled()),

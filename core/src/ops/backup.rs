@@ -34,12 +34,7 @@ pub(crate) async fn backup(
     run.begin(Phase::Preparing, None);
     let id = reserve(session, started).await?;
     let span = info_span!("backup", backup_id = %id, database = %session.database);
-    let result = Backup { session, engine, id: &id, started, tags }.run(run).instrument(span).await;
-    // Also after a failure: what was stored without a manifest is no backup, and the name is free for the sweep.
-    if let Err(e) = session.repository.delete(&layout::reservation(&session.database, &id)).await {
-        tracing::warn!(backup_id = %id, error = %e, "the reservation could not be removed");
-    }
-    result
+    Backup { session, engine, id: &id, started, tags }.run(run).instrument(span).await
 }
 
 /// Takes a name that no other run has, by a create-only object.
@@ -79,7 +74,22 @@ struct Dumped {
 impl Backup<'_> {
     async fn run(self, run: &Run) -> Result<BackupReport> {
         let began = Instant::now();
-        let data_key = match self.session.new_data_key()? {
+        let (dumped, data_key) = match self.store(run).await {
+            Ok(stored) => stored,
+            Err(e) => {
+                self.clean_up().await;
+                return Err(e);
+            }
+        };
+        // From here on nothing is cleaned up: a manifest whose answer was lost may be there, or may still arrive.
+        let report = self.commit(dumped, data_key.as_ref(), began).await?;
+        self.release().await;
+        Ok(report)
+    }
+
+    /// Stores everything but the manifest, and reads it back.
+    async fn store(&self, run: &Run) -> Result<(Dumped, Option<Key>)> {
+        let data_key = match self.session.keys.new_data_key()? {
             None => None,
             Some((key, wrapped)) => {
                 let name = self.object(&layout::key_file(1));
@@ -93,8 +103,29 @@ impl Backup<'_> {
         self.check_strict(&dumped.summary)?;
         run.begin(Phase::Committing, None);
         run.until_cancelled(self.read_back(&dumped.volumes)).await?;
-        run.check()?;
-        self.commit(dumped, data_key.as_ref(), began).await
+        Ok((dumped, data_key))
+    }
+
+    /// Removes what a failed run stored. What cannot be removed keeps its reservation, so that no later run takes its name.
+    async fn clean_up(&self) {
+        let folder = format!("{}/{}", self.session.database, self.id);
+        let removed = async {
+            for object in self.session.repository.list(&folder).await?.into_keys() {
+                self.session.repository.delete(&format!("{folder}/{object}")).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        match removed.await {
+            Ok(()) => self.release().await,
+            Err(e) => tracing::warn!(backup_id = %self.id, error = %e, "what a failed run stored could not be removed"),
+        }
+    }
+
+    async fn release(&self) {
+        let name = layout::reservation(&self.session.database, self.id);
+        if let Err(e) = self.session.repository.delete(&name).await {
+            tracing::warn!(backup_id = %self.id, error = %e, "the reservation could not be removed");
+        }
     }
 
     async fn dump(&self, data_key: Option<&Key>, run: &Run) -> Result<Dumped> {
@@ -210,7 +241,7 @@ impl Backup<'_> {
         Ok(())
     }
 
-    async fn commit(self, dumped: Dumped, data_key: Option<&Key>, began: Instant) -> Result<BackupReport> {
+    async fn commit(&self, dumped: Dumped, data_key: Option<&Key>, began: Instant) -> Result<BackupReport> {
         let Dumped { server_version, summary, files, volumes } = dumped;
         let session = self.session;
         let (sequence, previous) = self.previous().await?;
@@ -239,14 +270,14 @@ impl Backup<'_> {
             tags: self.tags.clone(),
             codec: session.settings.codec,
             volumes,
-            encryption: session.epoch().map(|epoch| Encryption { scheme: "cobblestone-256".to_owned(), epoch }),
+            encryption: session.keys.epoch().map(|epoch| Encryption { scheme: "cobblestone-256".to_owned(), epoch }),
         };
         let body = Body { files, tables: summary.tables, warnings: summary.warnings };
         let draft = Draft::new(&header)?;
         let digest = draft.header_sha256();
         let seal = data_key.map(|key| move |plain: &[u8]| session.seal_body(key, self.id, &digest, plain));
         let unsigned = draft.body(&body, seal)?;
-        let auth = session.sign(&unsigned.signed())?;
+        let auth = session.keys.sign(&unsigned.signed())?;
         let manifest = unsigned.finish(&auth)?;
         // The commit: from here on the backup exists, and not before.
         if session.repository.create(&self.object(layout::MANIFEST), manifest).await? == Created::Exists {

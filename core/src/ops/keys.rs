@@ -34,7 +34,7 @@ pub(crate) enum Keys {
     /// The repository's identity was opened.
     Open(Box<OpenKeys>),
     /// Recipients only: new backups can be sealed and signed, none opened.
-    Sealing { recipients: Recipients, epoch: u32, authenticator: Authenticator },
+    Sealing { recipients: Recipients, epoch: u32, authenticator: Box<Authenticator> },
 }
 
 /// The repository's identity, and what opened it.
@@ -62,7 +62,7 @@ impl Keys {
             _ if options.recipients.is_empty() => Ok(Self::Locked { encrypted }),
             Some(key) => {
                 let epoch = slots(repository).await?.iter().map(|s| s.epoch).max().unwrap_or(1);
-                let authenticator = Authenticator::of_signing_key(key.clone());
+                let authenticator = Box::new(Authenticator::of_signing_key(key.clone()));
                 Ok(Self::Sealing { recipients: options.recipients.clone(), epoch, authenticator })
             }
             None => Err(Error::new(Code::MissingSetting, "recipients were given without a key that opens the store")

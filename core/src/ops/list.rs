@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::session::Session;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::format::layout;
 use crate::format::manifest::Header;
 use crate::id::BackupId;
@@ -14,17 +14,25 @@ use crate::report::{BackupDetails, BackupSummary, FileDetails, ProofKind, ProofS
 /// Manifests read at the same time.
 const AT_ONCE: usize = 16;
 
-/// The newest `limit` backups, newest first. Needs no key; with one, proofs are checked before they count.
+/// The newest `limit` backups, newest first. Needs no key; with one, proofs are checked before they count. A backup whose manifest
+/// cannot be read is left out, and logged: the others must be found all the same.
 pub(crate) async fn list(session: &Arc<Session>, limit: Option<usize>) -> Result<Vec<BackupSummary>> {
     let mut backups: Vec<_> = session.objects().await?.into_iter().collect();
     backups.sort_by_key(|(id, _)| std::cmp::Reverse(id.order()));
     backups.truncate(limit.unwrap_or(usize::MAX));
     let read = |(id, objects): (BackupId, Vec<String>)| async move {
-        let (stored, _) = session.manifest(&id).await?;
+        let stored = match session.manifest(&id).await {
+            Ok((stored, _)) => stored,
+            Err(e) if e.code() == Code::Damaged => {
+                tracing::warn!(backup_id = %id, error = %e, "a damaged backup is not listed");
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
         let proofs = proofs(session, &id, &objects).await?;
-        Ok(summarize(stored.header, &proofs))
+        Ok(Some(summarize(stored.header, &proofs)))
     };
-    stream::iter(backups).map(read).buffered(AT_ONCE).try_collect().await
+    stream::iter(backups).map(read).buffered(AT_ONCE).try_filter_map(|found| async { Ok(found) }).try_collect().await
 }
 
 /// One backup in full.

@@ -157,19 +157,6 @@ impl Session {
         self.keys.unwrap_data_key(&wrapped).map_err(|e| damage(e).at(name))
     }
 
-    /// A fresh data key and its wrapping; none in an unencrypted store.
-    pub(crate) fn new_data_key(&self) -> Result<Option<(Key, Vec<u8>)>> {
-        self.keys.new_data_key()
-    }
-
-    pub(crate) fn epoch(&self) -> Option<u32> {
-        self.keys.epoch()
-    }
-
-    pub(crate) fn sign(&self, bytes: &[u8]) -> Result<Auth> {
-        self.keys.sign(bytes)
-    }
-
     pub(crate) fn seal_body(&self, key: &Key, id: &BackupId, header_sha256: &str, plain: &[u8]) -> Result<Vec<u8>> {
         let mut sealer = Sealer::new(key, &self.body_context(id, header_sha256))?;
         let mut sealed = Vec::new();
@@ -201,7 +188,7 @@ impl Session {
 
     /// Keeps a proof beside the backup.
     pub(crate) async fn keep_proof(&self, proof: &Proof) -> Result<()> {
-        let bytes = proof.encode(|signed| self.sign(signed))?;
+        let bytes = proof.encode(|signed| self.keys.sign(signed))?;
         for attempt in 1..100 {
             let name = layout::proof(proof.summary.at, proof.summary.kind, attempt);
             let name = layout::in_backup(&self.database, &proof.backup, &name);

@@ -152,7 +152,7 @@ class Keys:
         """The backup's own key, once it is certain who wrote the manifest."""
         key = self.data_key(manifest)
         if not self.is_ours(manifest) and not self.accept_unknown:
-            raise Stop("It cannot be told here who wrote this backup: it is as it was sealed, but sealing needs no secret.\n"
+            raise Stop("It cannot be told here who wrote this backup: making one that opens needs no secret.\n"
                        "Give the writing host's public key as --signer, or the store's identity as --identity; or, if you trust\n"
                        "this copy of the store, run this again with --accept-unknown.")
         return key
@@ -176,7 +176,8 @@ class Keys:
         if auth["scheme"] == "ed25519":
             say(f"Signed by the host {auth['signer']}")
             return auth["signer"] == self.signer and self.signed(manifest, auth)
-        if auth["scheme"] == "sha256" and manifest.header["encryption"] is None:
+        if auth["scheme"] == "sha256" and manifest.header["encryption"] is None and not self.slots:
+            say("This store is not encrypted: nothing tells who wrote it.")
             if auth["digest"] != hashlib.sha256(manifest.signed).hexdigest():
                 raise Stop("manifest.json was altered. Use another copy of it, or another backup.")
             return True

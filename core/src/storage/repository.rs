@@ -152,7 +152,10 @@ pub(crate) fn store_error(e: StoreError, name: &str) -> Error {
         return Error::new(Code::DiskFull, at("the store's disk is full".to_owned()))
             .next("free space there and run again");
     }
+    // Listings tell of it in the words of the service only.
+    let no_bucket = ["NoSuchBucket", "ContainerNotFound"].iter().any(|word| text.contains(word));
     let (code, next) = match &e {
+        _ if no_bucket => (Code::StoreNotFound, "check the bucket's or container's name, or make it"),
         StoreError::NotFound { .. } => {
             (Code::ObjectMissing, "check that the bucket or folder exists and is the one that was written to")
         }

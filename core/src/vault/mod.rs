@@ -67,49 +67,41 @@ impl Vault {
     }
 
     /// Makes one backup of the database. The first one also makes the store.
-    #[must_use]
     pub fn backup(&self) -> Verb<Backup> {
         Verb::new(self, Backup::default())
     }
 
     /// Lists the backups there are, newest first. Needs no key.
-    #[must_use]
     pub fn list(&self) -> Verb<List> {
         Verb::new(self, List::default())
     }
 
     /// Shows one backup in full. `backup` is an id, the beginning of one, or `latest`; so everywhere.
-    #[must_use]
     pub fn show(&self, backup: impl AsRef<str>) -> Verb<Show> {
         Verb::new(self, Show { backup: backup.as_ref().to_owned() })
     }
 
     /// Opens and checks every stored byte of one backup, and keeps the proof.
-    #[must_use]
     pub fn verify(&self, backup: impl AsRef<str>) -> Verb<Verify> {
         Verb::new(self, Verify { backup: backup.as_ref().to_owned() })
     }
 
     /// Restores one backup into a scratch database, compares counts and hashes, drops it, and keeps the proof.
-    #[must_use]
     pub fn drill(&self, backup: impl AsRef<str>) -> Verb<Drill> {
         Verb::new(self, Drill { backup: backup.as_ref().to_owned(), ..Drill::default() })
     }
 
     /// Restores one backup into an empty database.
-    #[must_use]
     pub fn restore(&self, backup: impl AsRef<str>) -> Verb<Restore> {
         Verb::new(self, Restore { backup: backup.as_ref().to_owned(), ..Restore::default() })
     }
 
     /// Writes one backup's dump into a folder, as the directory that stock tools load.
-    #[must_use]
     pub fn export(&self, backup: impl AsRef<str>) -> Verb<Export> {
         Verb::new(self, Export { backup: backup.as_ref().to_owned(), ..Export::default() })
     }
 
     /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
-    #[must_use]
     pub fn rotate_key(&self) -> Verb<RotateKey> {
         Verb::new(self, RotateKey::default())
     }

@@ -1,5 +1,6 @@
 //! The verbs' options, and what awaiting one of them does.
 
+use std::fmt;
 use std::future::IntoFuture;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,9 +62,18 @@ impl<O> Verb<O> {
     }
 }
 
-impl<O: std::fmt::Debug> std::fmt::Debug for Verb<O> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<O: fmt::Debug> fmt::Debug for Verb<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.options.fmt(f)
+    }
+}
+
+/// Stands in a `Debug` print for a database's URL, which may hold a password.
+struct Hidden;
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
     }
 }
 
@@ -215,7 +225,7 @@ pub struct Verify {
 }
 
 /// Options of [`Vault::drill`].
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Drill {
@@ -225,6 +235,14 @@ pub struct Drill {
     pub target: Option<String>,
     /// Queries to run on the restored database; each must succeed, and not answer `false` or `0`.
     pub queries: Vec<String>,
+}
+
+impl fmt::Debug for Drill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { backup, target, queries } = self;
+        let target = target.as_ref().map(|_| Hidden);
+        f.debug_struct("Drill").field("backup", backup).field("target", &target).field("queries", queries).finish()
+    }
 }
 
 impl Verb<Drill> {
@@ -240,7 +258,7 @@ impl Verb<Drill> {
 }
 
 /// Options of [`Vault::restore`].
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Restore {
@@ -254,6 +272,20 @@ pub struct Restore {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
+}
+
+impl fmt::Debug for Restore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { backup, target, overwrite, no_owner, no_privileges } = self;
+        let target = target.as_ref().map(|_| Hidden);
+        f.debug_struct("Restore")
+            .field("backup", backup)
+            .field("target", &target)
+            .field("overwrite", overwrite)
+            .field("no_owner", no_owner)
+            .field("no_privileges", no_privileges)
+            .finish()
+    }
 }
 
 impl Verb<Restore> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lastgood::{Result, Settings, Vault};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use testkit::{Fault, FaultyStore};
+use testkit::{Fault, FaultyStore, Verb};
 
 const PASSPHRASE: &str = "gravel-onion-sixfold-tundra-maple-kiosk";
 const OTHER: &str = "walnut-harbor-eleven-copper-violet-summit";
@@ -96,6 +96,10 @@ async fn exhaust<Doing: Future<Output = Result<()>>>(
             if !world.store.was_hit() {
                 // Listings and retries may make a run one or two calls shorter than the first.
                 assert!(n + 2 > calls, "{name}: call {n} of {calls} was never made");
+                continue;
+            }
+            if fault == Fault::Partial && world.store.calls()[n - 1].verb == Verb::Put {
+                // Stores write a small object whole or not at all: S3, Azure and GCS by contract, a folder by rename.
                 continue;
             }
             let what = format!(

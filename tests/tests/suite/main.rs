@@ -2,11 +2,23 @@
 //!
 //! One suite alone: `cargo test -p lastgood-tests layers::`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod bad_input;
+mod by_hand;
+mod corruption;
 mod faults;
+mod half_restored;
 mod hygiene;
 mod interop;
 mod layers;
+mod memory;
+mod memory_promised;
+mod postgres_life;
 mod recover;
+mod secrets;
+mod sqlite_life;
+mod stock_tools;
+mod stores;
 mod testkit_itself;
+mod world;

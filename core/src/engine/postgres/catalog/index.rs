@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::engine::postgres::order::{Kind, Node};
 use crate::engine::postgres::quote::{ident, qualified};
 use crate::error::Result;
+use crate::report::Warning;
 
 use super::draft::{Body, Draft, Named};
 use super::reader::{Key, Reader, class};
@@ -14,6 +15,7 @@ use super::relation::storage_parameters;
 pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
     let sql = format!(
         "SELECT t.oid, i.indrelid, t.relname, pg_get_indexdef(t.oid) AS indexdef, i.indisclustered, i.indisreplident, \
+         i.indisready AND (i.indisvalid OR r.relkind = 'p') AS usable, \
          c.oid AS conoid, c.conname, c.contype, pg_get_constraintdef(c.oid) AS condef, t.reloptions, \
          COALESCE(inh.inhparent, 0) AS parent, ts.spcname \
          FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class t ON t.oid = i.indexrelid \
@@ -22,8 +24,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
               ON c.conrelid = i.indrelid AND c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x') \
          LEFT JOIN pg_catalog.pg_inherits inh ON inh.inhrelid = i.indexrelid \
          LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = t.reltablespace \
-         WHERE (i.indisvalid OR r.relkind = 'p') AND i.indisready AND r.relpersistence <> 't' \
-         AND r.relkind IN ('r', 'p', 'm') AND {} ORDER BY t.oid",
+         WHERE r.relpersistence <> 't' AND r.relkind IN ('r', 'p', 'm') AND {} ORDER BY t.oid",
         reader.in_dumped_schemas("r.relnamespace")
     );
     let statistics = read_statistics(reader).await?;
@@ -32,6 +33,11 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
         let (oid, name) = (row.oid("oid")?, row.text("relname")?);
         let Some(table) = reader.relations.get(&row.oid("indrelid")?).cloned().filter(|t| !t.member) else { continue };
         let (schema, quoted, path) = (table.schema.clone(), ident(&name), qualified(&table.schema, &name));
+        if !row.flag("usable")? {
+            let message = format!("index {path} is left out: it is invalid; drop it, or build it again with REINDEX");
+            reader.warnings.push(Warning::new("invalid_index", message));
+            continue;
+        }
         let constraint = row.oid("conoid")?;
         let tablespace = Some(row.text("spcname")?);
         let mut settings = String::new();

@@ -95,7 +95,8 @@ pub(crate) struct TableData {
     pub(crate) filter: Option<String>,
 }
 
-/// The tables to lock in ACCESS SHARE mode before [`read`], quoted, so that they stay as they are.
+/// The tables to lock in ACCESS SHARE mode before [`read`], quoted, so that they stay as they are. Of extensions'
+/// tables only those with rows to dump: the others are not ours, and may be closed to us.
 ///
 /// # Errors
 /// `DatabaseUnavailable`, `DatabaseError`.
@@ -103,7 +104,10 @@ pub(crate) async fn tables_to_lock(conn: &mut PgConnection) -> Result<Vec<String
     let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
-         AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY c.oid";
+         AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' \
+         AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = c.tableoid AND d.objid = c.oid \
+                 AND d.deptype = 'e') \
+              OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig))) ORDER BY c.oid";
     let rows = row::query(conn, sql).await?;
     rows.iter().map(|row| Ok(qualified(&row.text("nspname")?, &row.text("relname")?))).collect()
 }

@@ -16,10 +16,7 @@ static SERVER: Mutex<()> = Mutex::const_new(());
 /// There is no test without a server: then this says so and gives nothing.
 async fn database(name: &str) -> Option<PgConnection> {
     let Ok(url) = std::env::var("LASTGOOD_TEST_POSTGRES_URL") else {
-        #[expect(clippy::print_stderr, reason = "the reason why nothing was tested")]
-        {
-            eprintln!("skipped: LASTGOOD_TEST_POSTGRES_URL names no server");
-        }
+        eprintln!("skipped: LASTGOOD_TEST_POSTGRES_URL names no server");
         return None;
     };
     let mut url = url::Url::parse(&url).unwrap();
@@ -259,4 +256,18 @@ async fn the_database_itself_is_described() {
     assert!(catalog.entries.iter().all(|e| e.dump_id < first));
     assert!(catalog.database[1..].iter().all(|e| e.dependencies == [first]));
     drop(conn);
+}
+
+#[tokio::test]
+async fn an_invalid_index_is_reported() {
+    let _alone = SERVER.lock().await;
+    let Some(mut conn) = database("invalid").await else { return };
+    run(&mut conn, "CREATE TABLE t (i int); INSERT INTO t VALUES (1), (1)").await;
+    let failing = "CREATE UNIQUE INDEX CONCURRENTLY broken ON public.t (i)";
+    assert!(sqlx::raw_sql(failing).execute(&mut conn).await.is_err());
+    let catalog = read(&mut conn).await.unwrap();
+    assert_eq!(of(&catalog, "INDEX"), []);
+    assert_eq!(catalog.warnings.len(), 1);
+    assert_eq!(catalog.warnings[0].code, "invalid_index");
+    assert!(catalog.warnings[0].message.contains("index public.broken "), "{}", catalog.warnings[0].message);
 }

@@ -48,7 +48,9 @@ impl Scratch {
 
     async fn role(&mut self, name: &str) -> String {
         let name = format!("lg_{}_{}_{name}", std::process::id(), self.name.len() + self.roles.len());
-        self.admin(&format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN")).await;
+        // The server may ask everybody for a password: the URL's own will do.
+        let password = url::Url::parse(&self.url).unwrap().password().unwrap_or("none").to_owned();
+        self.admin(&format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN PASSWORD '{password}'")).await;
         self.roles.push(name.clone());
         name
     }

@@ -1,0 +1,79 @@
+//! How much memory a backup and a restore take: a bounded amount, whatever the size of the database.
+
+use std::path::Path;
+use std::process::Command;
+
+use testkit::{PgVersion, Postgres, peak_memory};
+
+const MIB: u64 = 1 << 20;
+
+/// What a backup or a restore may take besides its largest row, in a build without optimizations.
+const BOUND: u64 = 100 * MIB;
+
+/// By so much the peaks of two equal runs may differ: the allocator's arenas depend on which thread did what.
+const NOISE: u64 = 16 * MIB;
+
+/// Rows of about a thousand bytes that hardly compress.
+const ROWS: &str = "INSERT INTO t SELECT i, (SELECT string_agg(encode(sha512(convert_to(i || '.' || k, 'UTF8')), 'base64'), '') \
+                    FROM generate_series(1, 11) k) FROM generate_series(1, 100000) i";
+
+/// The peaks of a backup and of a restore by the command line, in bytes.
+fn peaks(server: &Postgres, folder: &Path, source: &str) -> [u64; 2] {
+    let key = folder.join("key");
+    // Not a passphrase: stretching one takes 64 MiB for a moment, behind which all else could hide.
+    std::fs::write(&key, format!("raw:{}", "5a".repeat(32))).unwrap();
+    let target = format!("{source}_restored");
+    server.drop(&target);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lastgood-under-test"));
+        command.args(arguments).args(["--name", source, "--store"]).arg(folder.join("store"));
+        command.arg("--key-file").arg(&key);
+        let finished = peak_memory(&mut command);
+        assert!(finished.status.success(), "{}", finished.output);
+        finished.peak_bytes
+    };
+    let backup = run(&["backup", "--quiet", "--database", &server.url(source)]);
+    let restore = run(&["restore", "latest", "--quiet", "--target", &server.url(&target)]);
+    let size = "SELECT count(*), sum(length(v)) FROM t";
+    assert_eq!(server.psql(&target, size), server.psql(source, size));
+    server.drop(&target);
+    [backup, restore]
+}
+
+#[test]
+fn memory_does_not_grow_with_the_database() {
+    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    server.create("memory");
+    server.psql("memory", "CREATE UNLOGGED TABLE t (id int, v text)");
+    server.psql("memory", ROWS);
+    let small = peaks(server, folder.path(), "memory");
+    server.psql("memory", "INSERT INTO t SELECT id + 100000, reverse(v) FROM t");
+    let large = peaks(server, folder.path(), "memory");
+    server.drop("memory");
+    println!("{small:?}, twice as large {large:?}");
+    for (what, (small, large)) in ["backup", "restore"].into_iter().zip(small.into_iter().zip(large)) {
+        assert!(small > MIB && large <= BOUND, "{what}: {large} bytes");
+        assert!(large <= small + NOISE, "{what}: {small} bytes, and {large} for twice as much");
+    }
+}
+
+#[test]
+fn a_huge_row_takes_at_most_three_times_its_size() {
+    const ROW: u64 = 64 * MIB;
+    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    server.create("memory_row");
+    // Stored as it is: the server would take longest to compress it.
+    server.psql("memory_row", "CREATE UNLOGGED TABLE t (id int, v text); ALTER TABLE t ALTER v SET STORAGE EXTERNAL");
+    let hash = "encode(sha512(convert_to(i::text, 'UTF8')), 'hex')";
+    server.psql(
+        "memory_row",
+        &format!("INSERT INTO t SELECT 1, string_agg({hash}, '') FROM generate_series(1, {}) i", ROW / 128),
+    );
+    for (what, peak) in ["backup", "restore"].into_iter().zip(peaks(server, folder.path(), "memory_row")) {
+        println!("{what}: {peak}");
+        assert!(peak <= BOUND + 3 * ROW, "{what}: {peak} bytes");
+    }
+    server.drop("memory_row");
+}
