@@ -14,7 +14,7 @@ use super::archive::Archive;
 use super::connect::{APPLICATION, Role, Server, execute, query, query_one};
 use super::quote::literal;
 use super::schedule::Schedule;
-use super::statements::{Adapt, describe};
+use super::statements::{Adapt, describe, is_remark};
 
 /// How long a failed restore waits for what it wants to drop.
 const DROP_TIMEOUT: &str = "SET lock_timeout = '60s'";
@@ -73,11 +73,13 @@ pub(super) struct Build {
     extensions: HashSet<String>,
     /// Entries that were run, in that order.
     done: Mutex<Vec<usize>>,
+    /// What could not be kept.
+    warnings: Mutex<Vec<Warning>>,
 }
 
 impl Build {
     pub(super) fn new(archive: Archive, adapt: Adapt, weights: HashMap<i32, u64>, extensions: HashSet<String>) -> Self {
-        Self { archive, adapt, weights, extensions, done: Mutex::default() }
+        Self { archive, adapt, weights, extensions, done: Mutex::default(), warnings: Mutex::default() }
     }
 
     /// Runs these entries one after the other.
@@ -117,13 +119,22 @@ impl Build {
         if self.adapt.left_out.contains(&entry.dump_id) {
             return Ok(());
         }
-        execute(conn, &self.adapt.sql(entry), &format!("restoring {}", describe(entry))).await?;
-        self.done().push(index);
+        match execute(conn, &self.adapt.sql(entry), &format!("restoring {}", describe(entry))).await {
+            // Of an extension that the provider installed, for example: no reason to give up the data.
+            Err(e) if is_remark(entry) && e.code() == Code::DatabaseDenied => {
+                lock(&self.warnings).push(Warning::new("remark_left_out", e.message()));
+            }
+            result => {
+                result?;
+                lock(&self.done).push(index);
+            }
+        }
         Ok(())
     }
 
-    fn done(&self) -> MutexGuard<'_, Vec<usize>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What could not be kept of the statements that were run.
+    pub(super) fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *lock(&self.warnings))
     }
 
     /// Collects the statistics that the planner needs. What fails is told, for all data is there.
@@ -137,7 +148,7 @@ impl Build {
              AND pg_catalog.pg_has_role(c.relowner, 'USAGE') ORDER BY c.relpages DESC, c.oid";
         let tables = query(first, sql, "listing the tables").await?;
         let queue = Mutex::new(tables.into_iter().flatten().flatten());
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let next = || lock(&queue).next();
         let next = &next;
         let work = conns.iter_mut().map(|conn| async move {
             let mut warnings = Vec::new();
@@ -161,7 +172,7 @@ impl Build {
     pub(super) async fn drop_all(&self, conn: &mut PgConnection) -> Result<()> {
         execute(conn, DROP_TIMEOUT, "taking the restore back").await?;
         let mut first = None;
-        let done = std::mem::take(&mut *self.done());
+        let done = std::mem::take(&mut *lock(&self.done));
         for &index in done.iter().rev() {
             let entry = &self.archive.entries[index];
             let kept = entry.desc == "EXTENSION" && self.extensions.contains(&entry.tag);
@@ -174,4 +185,9 @@ impl Build {
         }
         first.map_or(Ok(()), Err)
     }
+}
+
+/// A poisoned lock only means that something panicked elsewhere; the list is whole.
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -138,6 +138,7 @@ impl PgTarget {
             restore.build.run_in_order(&mut writers[0], &privileges).await?;
         }
         restore.build.run_scheduled(&mut writers, &last).await?;
+        restore.warnings.extend(restore.build.take_warnings());
         restore.warnings.extend(restore.build.analyze(&mut writers).await?);
         // The writers commit without waiting for the disk; one commit that waits makes all before it durable.
         let durable = "RESET synchronous_commit; SELECT pg_catalog.pg_current_xact_id()";

@@ -8,7 +8,7 @@ use crate::engine::RestoreOptions;
 use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
-use super::archive::Archive;
+use super::archive::{Archive, Entry};
 use super::connect::query;
 use super::roles;
 use super::statements::{Adapt, Pass, describe, is_statement, pass};
@@ -31,11 +31,22 @@ pub(super) async fn check(
     if options.no_privileges {
         leave_policies_out(archive, &there, &mut adapt, &mut warnings);
     }
-    let needed = needed_roles(archive, &adapt, creates_database, options);
-    let missing = listed(needed.iter().filter(|name| !there.contains(*name)));
+    let owners = owners(archive, &adapt, creates_database);
+    let mentioned = mentioned_roles(archive, &adapt, options);
+    let missing = listed(owners.union(&mentioned).filter(|name| !there.contains(*name)));
     if !missing.is_empty() {
         return Err(Error::new(Code::MissingRole, format!("the target has no role {missing}"))
             .next("create the roles (CREATE ROLE …), or restore without owners and privileges"));
+    }
+
+    // Since 16 being a member of a role is not enough to give it something.
+    let privilege = if conn.server_version_num() >= Some(16_00_00) { "SET" } else { "MEMBER" };
+    let sql = format!("SELECT rolname FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(oid, '{privilege}')");
+    let ours = names(conn, &sql).await?;
+    let others = listed(owners.iter().filter(|name| !ours.contains(*name)));
+    if !others.is_empty() {
+        return Err(Error::new(Code::DatabaseDenied, format!("objects cannot be given to {others}"))
+            .next("connect as a superuser or a member of these roles, or restore without owners"));
     }
 
     let wanted = archive.entries.iter().filter(|e| e.desc == "EXTENSION").map(|e| &e.tag);
@@ -98,29 +109,24 @@ fn leave_policies_out(archive: &Archive, there: &HashSet<String>, adapt: &mut Ad
     }
 }
 
-fn needed_roles(
-    archive: &Archive,
-    adapt: &Adapt,
-    creates_database: bool,
-    options: &RestoreOptions,
-) -> BTreeSet<String> {
-    let mut needed = BTreeSet::new();
-    for entry in &archive.entries {
-        if entry.desc == "DATABASE" && creates_database && !options.no_owner {
-            needed.insert(entry.owner.clone());
-        }
-        if !is_statement(entry) || adapt.left_out.contains(&entry.dump_id) {
-            continue;
-        }
-        if adapt.owned(entry).is_some() {
-            needed.insert(entry.owner.clone());
-        }
+/// The roles that will own something.
+fn owners(archive: &Archive, adapt: &Adapt, creates_database: bool) -> BTreeSet<String> {
+    let owns = |entry: &&Entry| match entry.desc.as_str() {
+        "DATABASE" => creates_database && !adapt.no_owner && !entry.owner.is_empty(),
+        _ => is_statement(entry) && adapt.owned(entry).is_some(),
+    };
+    archive.entries.iter().filter(owns).map(|entry| entry.owner.clone()).collect()
+}
+
+/// The roles that are granted something or that policies are for.
+fn mentioned_roles(archive: &Archive, adapt: &Adapt, options: &RestoreOptions) -> BTreeSet<String> {
+    let mut roles = BTreeSet::new();
+    for entry in archive.entries.iter().filter(|e| is_statement(e) && !adapt.left_out.contains(&e.dump_id)) {
         if entry.desc == "POLICY" || (pass(entry) == Pass::Privileges && !options.no_privileges) {
-            roles::mentioned(entry, &mut needed);
+            roles::mentioned(entry, &mut roles);
         }
     }
-    needed.remove("");
-    needed
+    roles
 }
 
 async fn names(conn: &mut PgConnection, sql: &str) -> Result<HashSet<String>> {

@@ -37,6 +37,11 @@ pub(super) fn is_statement(entry: &Entry) -> bool {
     !(whole_database || setting || entry.file.is_some() || entry.desc == "TABLE DATA" || entry.defn.is_empty())
 }
 
+/// Whether an entry only says something about an object.
+pub(super) fn is_remark(entry: &Entry) -> bool {
+    matches!(entry.desc.as_str(), "COMMENT" | "SECURITY LABEL")
+}
+
 /// The indexes of the entries to run before the data and after it, in the archive's order.
 ///
 /// Comments belong to the section of the entry they follow.

@@ -255,6 +255,30 @@ async fn what_cannot_be_reached_has_its_code() {
 }
 
 #[tokio::test]
+async fn a_role_that_is_no_superuser_restores_what_it_may() {
+    let Some(url) = server() else { return };
+    let mut source = with_rows(&url, "modest").await;
+    let role = source.role("modest").await;
+    source.admin(&format!("ALTER ROLE {role} CREATEDB")).await;
+    source.run("COMMENT ON SCHEMA public IS 'ours'; CREATE EXTENSION IF NOT EXISTS plpgsql").await;
+    let dump = Dump::of(&*source.engine(), 64 << 10).await.unwrap();
+    let target = Scratch::new(&url, "modest");
+    let mut modest: url::Url = url.parse().unwrap();
+    modest.set_username(&role).unwrap();
+    let engine = Postgres::new(modest.as_str()).unwrap().sibling(&target.name, None).unwrap();
+    let e = dump.restore(&*engine, &plain()).await.unwrap_err();
+    assert_eq!(e.code(), Code::DatabaseDenied, "{e}");
+    assert!(e.message().contains("objects cannot be given to"), "{e}");
+    assert_eq!(leftovers(&target).await, "0");
+    let without = RestoreOptions { no_owner: true, no_privileges: true, ..plain() };
+    assert_eq!(dump.restore(&*engine, &without).await.unwrap(), []);
+    assert_eq!(&engine.summarize(&dump.summary.tables, 2).await.unwrap(), &dump.summary.tables);
+    engine.discard().await.unwrap();
+    target.drop().await;
+    source.drop().await;
+}
+
+#[tokio::test]
 async fn tables_that_may_not_be_read_are_named() {
     let Some(url) = server() else { return };
     let mut source = with_rows(&url, "denied").await;
