@@ -1,4 +1,4 @@
-//! One consistent snapshot of a database, shared by several connections.
+//! Reads a dump's parts on several connections that share one snapshot.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,7 +8,6 @@ use async_stream::try_stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -18,24 +17,16 @@ use crate::error::{Code, Error, Result};
 use crate::format::checksum::RowHasher;
 use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
-use super::archive::{self, Archive, END_OF_COPY, Header};
-use super::catalog::{self, Catalog, TableData};
-use super::connect::{Role, Server, execute, query, query_one};
+use super::archive::{END_OF_COPY, Header};
+use super::catalog::TableData;
+use super::connect::{Role, Server, execute};
 use super::copy::rows_out;
 use super::failure::{failure, state};
 use super::large_object;
-use super::plan::{self, Planned, Source, Table};
+use super::plan::{self, Source, Table};
 use super::pool::Pool;
 use super::quote::{literal, qualified};
-
-/// How often a snapshot is tried while tables come and go.
-const ATTEMPTS: usize = 5;
-
-/// Tables locked by one statement.
-const LOCKS_PER_STATEMENT: usize = 200;
-
-/// The start of a `TABLE DATA` entry's definition whose rows are loaded through the root of their partitions.
-const VIA_ROOT: &str = "-- load via partition root ";
+use super::snapshot::Taken;
 
 /// A snapshot that is open for reading.
 pub(super) struct PgSnapshot {
@@ -69,45 +60,29 @@ struct Seen {
 }
 
 impl PgSnapshot {
-    /// Opens a snapshot. Tries again when the tables change while it is being taken.
+    /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
-        for _ in 1..ATTEMPTS {
-            match Self::attempt(server, options).await {
-                Err(e) if e.code() == Code::DatabaseChanged => tracing::debug!(%e, "taking the snapshot again"),
-                result => return result,
-            }
-        }
-        Self::attempt(server, options).await
-    }
-
-    async fn attempt(server: &Server, options: &SnapshotOptions) -> Result<Self> {
-        let mut conn = server.connect(Role::Catalog).await?;
-        let to_lock = catalog::tables_to_lock(&mut conn).await?;
-        // Locks first, snapshot second: what TRUNCATE or ALTER did before a lock is seen by the snapshot, and nothing
-        // of the kind happens after it. LOCK is one of the statements that take no snapshot of their own.
-        execute(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "opening the snapshot").await?;
-        lock(&mut conn, &to_lock).await?;
-        let opened = Opened::read(&mut conn).await?;
-        let locked: HashSet<&String> = to_lock.iter().collect();
-        if let Some(name) = catalog::tables_to_lock(&mut conn).await?.iter().find(|name| !locked.contains(name)) {
-            return Err(changed(&format!("table {name} appeared while the snapshot was taken")));
-        }
-        let catalog = read_catalog(&mut conn, server, &opened).await?;
+        let Taken { mut conn, exported, catalog, point, server_version } = Taken::new(server).await?;
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
         let mut readers = Vec::with_capacity(options.jobs);
         for _ in 0..options.jobs.max(1) {
-            readers.push(Reader::open(server, &opened.snapshot).await?);
+            readers.push(Reader::open(server, &exported).await?);
         }
-
-        let summaries = summary_names(&catalog);
-        let tables = divisible_tables(&catalog);
-        let data = plan::data_files(&tables, &large_objects, options.part_bytes);
-        let planned = with_schema_files(server, &opened, &catalog, data)?;
+        let header = Header {
+            created: point.at.to_zoned(TimeZone::UTC).datetime(),
+            database: server.database().to_owned(),
+            server_version: server_version.clone(),
+            tool_version: concat!("lastgood ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let summaries = plan::summary_names(&catalog);
+        let tables = plan::tables(&catalog);
+        let mut planned = plan::schema_files(header, &catalog)?;
+        planned.extend(plan::data_files(&tables, &large_objects, options.part_bytes));
         let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
-            point: opened.point,
-            server_version: opened.server_version,
+            point,
+            server_version,
             files,
             sources,
             tables,
@@ -292,131 +267,4 @@ impl Reader {
             Err(e) => Err(failure(doing, e)),
         }
     }
-}
-
-/// What the server said when the snapshot was taken.
-struct Opened {
-    snapshot: String,
-    /// The transactions that the snapshot sees.
-    transactions: String,
-    point: ConsistencyPoint,
-    server_version: String,
-}
-
-impl Opened {
-    async fn read(conn: &mut PgConnection) -> Result<Self> {
-        let sql = "SELECT pg_catalog.pg_export_snapshot(), \
-             (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8, \
-             CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
-             ELSE pg_catalog.pg_current_wal_lsn() END, \
-             pg_catalog.current_setting('server_version'), pg_catalog.pg_current_snapshot()";
-        let rows = query(conn, sql, "taking the snapshot").await?;
-        let values: Option<[String; 5]> =
-            rows.into_iter().next().and_then(|row| row.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok());
-        let internal = || Error::new(Code::Internal, "taking the snapshot: the server's answer is not as expected");
-        let [snapshot, micros, position, version, transactions] = values.ok_or_else(internal)?;
-        let at =
-            micros.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or_else(internal)?;
-        // `15.20 (Debian 15.20-0+deb12u1)`: the packager's part says nothing about the data.
-        let server_version = version.split(' ').next().unwrap_or_default().to_owned();
-        Ok(Self {
-            snapshot,
-            transactions,
-            point: ConsistencyPoint { at, kind: "lsn".to_owned(), position },
-            server_version,
-        })
-    }
-}
-
-/// Reads the catalog, again if something changed meanwhile: the server prints functions and triggers as they are now,
-/// not as they were in the snapshot.
-async fn read_catalog(conn: &mut PgConnection, server: &Server, opened: &Opened) -> Result<Catalog> {
-    let mut catalog = catalog::read(conn).await?;
-    let sql = "SELECT pg_catalog.pg_current_snapshot()";
-    let now = query_one(&mut server.connect(Role::Catalog).await?, sql, "comparing snapshots").await?;
-    if now.as_ref() == Some(&opened.transactions) {
-        return Ok(catalog);
-    }
-    for _ in 0..ATTEMPTS {
-        let again = catalog::read(conn).await?;
-        if again.fingerprint == catalog.fingerprint {
-            return Ok(again);
-        }
-        catalog = again;
-    }
-    Err(changed("the schema changes all the time"))
-}
-
-/// Locks the tables against changes of their definition; rows can be written as before.
-async fn lock(conn: &mut PgConnection, tables: &[String]) -> Result<()> {
-    for batch in tables.chunks(LOCKS_PER_STATEMENT) {
-        let sql = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", batch.join(", ONLY "));
-        if let Err(e) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await {
-            // Dropped, moved or replaced by a view after it was listed.
-            let gone = matches!(state(&e).as_deref(), Some("42P01" | "3F000" | "42809"));
-            let e = failure("locking the tables", e);
-            return Err(if gone { changed(e.message()) } else { e });
-        }
-    }
-    Ok(())
-}
-
-fn changed(what: &str) -> Error {
-    Error::new(Code::DatabaseChanged, what).next("run the backup again when no migration is running")
-}
-
-/// The tables of the archive, each with whether ranges of its blocks can be read.
-fn divisible_tables(catalog: &Catalog) -> Vec<Table> {
-    let heaps: HashSet<u32> = catalog
-        .entries
-        .iter()
-        .filter(|e| e.desc == "TABLE" && e.table_am.as_deref().is_none_or(|am| am == "heap"))
-        .map(|e| e.oid)
-        .collect();
-    let table =
-        |data: &TableData| Table { divisible: data.filter.is_none() && heaps.contains(&data.oid), data: data.clone() };
-    catalog.tables.iter().map(table).collect()
-}
-
-/// The name under which each table is summed up.
-fn summary_names(catalog: &Catalog) -> Vec<Option<String>> {
-    let roots: std::collections::HashMap<i32, &str> = catalog
-        .entries
-        .iter()
-        .filter(|e| e.desc == "TABLE DATA")
-        .filter_map(|e| Some((e.dump_id, e.defn.strip_prefix(VIA_ROOT)?.trim_end())))
-        .collect();
-    let name = |table: &TableData| {
-        let own = || qualified(&table.schema, &table.name);
-        table.filter.is_none().then(|| roots.get(&table.dump_id).map_or_else(own, |root| (*root).to_owned()))
-    };
-    catalog.tables.iter().map(name).collect()
-}
-
-/// Puts the table of contents and the list of large objects in front of the data.
-fn with_schema_files(server: &Server, opened: &Opened, catalog: &Catalog, data: Vec<Planned>) -> Result<Vec<Planned>> {
-    let mut entries = catalog.entries.clone();
-    // Behind the settings, where pg_dump has it.
-    let settings = entries.iter().take_while(|e| matches!(e.desc.as_str(), "ENCODING" | "STDSTRINGS" | "SEARCHPATH"));
-    let at = settings.count();
-    entries.splice(at..at, catalog.database.iter().cloned());
-    for entry in &mut entries {
-        entry.file = match entry.desc.as_str() {
-            "TABLE DATA" => Some(format!("{}.dat", entry.dump_id)),
-            "BLOBS" => Some("blobs.toc".to_owned()),
-            _ => None,
-        };
-    }
-    let header = Header {
-        created: opened.point.at.to_zoned(TimeZone::UTC).datetime(),
-        database: server.database().to_owned(),
-        server_version: opened.server_version.clone(),
-        tool_version: concat!("lastgood ", env!("CARGO_PKG_VERSION")).to_owned(),
-    };
-    let mut planned = vec![plan::memory_file("toc.dat", archive::write(&Archive { header, entries })?)];
-    if !catalog.large_objects.is_empty() {
-        planned.push(plan::memory_file("blobs.toc", archive::write_blobs(&catalog.large_objects)));
-    }
-    planned.extend(data);
-    Ok(planned)
 }

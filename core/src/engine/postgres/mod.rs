@@ -1,9 +1,10 @@
 //! PostgreSQL: dumps in pg_dump's directory format, read and loaded over the wire, many connections at once.
 //!
-//! A dump is read in one snapshot that all connections share (`dump`): the schema from the catalogs (`catalog`,
-//! `order`), rows by COPY in ranges of blocks (`plan`, `copy`), large objects page by page (`large_object`). It is
-//! written down as an archive that pg_restore reads (`archive`). A restore (`load`) checks the target (`place`,
-//! `preflight`), runs the archive's statements (`statements`, `schedule`, `build`) and lets the result appear at once.
+//! A dump is read in one snapshot that all connections share (`snapshot`, `dump`): the schema from the catalogs
+//! (`catalog`, `order`), rows by COPY in ranges of blocks (`plan`, `copy`), large objects page by page
+//! (`large_object`). It is written down as an archive that pg_restore reads (`archive`). A restore (`load`) checks the
+//! target (`place`, `preflight`), runs the archive's statements (`statements`, `schedule`, `build`) and lets the result
+//! appear at once.
 
 mod archive;
 mod build;
@@ -24,6 +25,7 @@ mod probe;
 mod quote;
 mod roles;
 mod schedule;
+mod snapshot;
 mod socket;
 mod statements;
 

@@ -1,18 +1,23 @@
 //! Which files a dump has, in which order, and into which parts they are cut.
 
 use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::engine::{DumpFile, FileRole};
+use crate::error::Result;
 
-use super::archive::{END_OF_COPY, blob_file};
-use super::catalog::TableData;
+use super::archive::{self, Archive, END_OF_COPY, Header, blob_file};
+use super::catalog::{Catalog, TableData};
 use super::quote::{idents, qualified};
 
 /// Large objects are stored in pages of this size; parts begin at their borders.
 const LARGE_OBJECT_PAGE: u64 = 2048;
+
+/// The start of a `TABLE DATA` entry's definition whose rows are loaded through the root of their partitions.
+const VIA_ROOT: &str = "-- load via partition root ";
 
 /// Where the bytes of a file come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,55 @@ pub(super) struct LargeObject {
     pub(super) bytes: u64,
 }
 
+/// The tables of the archive, each with whether ranges of its blocks can be read.
+pub(super) fn tables(catalog: &Catalog) -> Vec<Table> {
+    let heaps: HashSet<u32> = catalog
+        .entries
+        .iter()
+        .filter(|e| e.desc == "TABLE" && e.table_am.as_deref().is_none_or(|am| am == "heap"))
+        .map(|e| e.oid)
+        .collect();
+    let table =
+        |data: &TableData| Table { divisible: data.filter.is_none() && heaps.contains(&data.oid), data: data.clone() };
+    catalog.tables.iter().map(table).collect()
+}
+
+/// The name under which each table is summed up; none for those that hold an extension's rows beside the user's.
+pub(super) fn summary_names(catalog: &Catalog) -> Vec<Option<String>> {
+    let roots: HashMap<i32, &str> = catalog
+        .entries
+        .iter()
+        .filter(|e| e.desc == "TABLE DATA")
+        .filter_map(|e| Some((e.dump_id, e.defn.strip_prefix(VIA_ROOT)?.trim_end())))
+        .collect();
+    let name = |table: &TableData| {
+        let own = || qualified(&table.schema, &table.name);
+        table.filter.is_none().then(|| roots.get(&table.dump_id).map_or_else(own, |root| (*root).to_owned()))
+    };
+    catalog.tables.iter().map(name).collect()
+}
+
+/// The table of contents, and the list of large objects where there are any.
+pub(super) fn schema_files(header: Header, catalog: &Catalog) -> Result<Vec<Planned>> {
+    let mut entries = catalog.entries.clone();
+    // Behind the settings, where pg_dump has it.
+    let settings = entries.iter().take_while(|e| matches!(e.desc.as_str(), "ENCODING" | "STDSTRINGS" | "SEARCHPATH"));
+    let at = settings.count();
+    entries.splice(at..at, catalog.database.iter().cloned());
+    for entry in &mut entries {
+        entry.file = match entry.desc.as_str() {
+            "TABLE DATA" => Some(format!("{}.dat", entry.dump_id)),
+            "BLOBS" => Some("blobs.toc".to_owned()),
+            _ => None,
+        };
+    }
+    let mut planned = vec![memory_file("toc.dat", archive::write(&Archive { header, entries })?)];
+    if !catalog.large_objects.is_empty() {
+        planned.push(memory_file("blobs.toc", archive::write_blobs(&catalog.large_objects)));
+    }
+    Ok(planned)
+}
+
 /// Plans the data files, the largest first.
 pub(super) fn data_files(tables: &[Table], large_objects: &[LargeObject], part_bytes: u64) -> Vec<Planned> {
     let mut planned: Vec<Planned> =
@@ -58,7 +112,7 @@ pub(super) fn data_files(tables: &[Table], large_objects: &[LargeObject], part_b
 }
 
 /// A file that is in memory.
-pub(super) fn memory_file(name: &str, bytes: Vec<u8>) -> Planned {
+fn memory_file(name: &str, bytes: Vec<u8>) -> Planned {
     let file = DumpFile { name: name.to_owned(), role: FileRole::Schema, parts: vec![bytes.len() as u64] };
     Planned { file, source: Source::Memory(bytes.into()) }
 }

@@ -1,0 +1,133 @@
+//! Takes one consistent snapshot of a database: locks, snapshot, schema.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use crate::error::{Code, Error, Result};
+use crate::report::ConsistencyPoint;
+
+use super::catalog::{self, Catalog};
+use super::connect::{Role, Server, execute, query, query_one};
+use super::failure::{failure, state};
+
+/// How often a snapshot is tried, and the catalog read, while tables and definitions come and go.
+const ATTEMPTS: usize = 5;
+
+/// Tables locked by one statement.
+const LOCKS_PER_STATEMENT: usize = 200;
+
+/// A snapshot, and the schema in it.
+pub(super) struct Taken {
+    /// Exported the snapshot, and holds a lock on every table until it ends its transaction.
+    pub(super) conn: PgConnection,
+    /// The name under which other connections share the snapshot.
+    pub(super) exported: String,
+    pub(super) catalog: Catalog,
+    pub(super) point: ConsistencyPoint,
+    pub(super) server_version: String,
+}
+
+impl Taken {
+    /// Takes a snapshot. Tries again when tables change while it is being taken.
+    pub(super) async fn new(server: &Server) -> Result<Self> {
+        for _ in 1..ATTEMPTS {
+            match Self::attempt(server).await {
+                Err(e) if e.code() == Code::DatabaseChanged => tracing::debug!(%e, "taking the snapshot again"),
+                result => return result,
+            }
+        }
+        Self::attempt(server).await
+    }
+
+    async fn attempt(server: &Server) -> Result<Self> {
+        let mut conn = server.connect(Role::Catalog).await?;
+        let to_lock = catalog::tables_to_lock(&mut conn).await?;
+        // Locks first, snapshot second: what TRUNCATE or ALTER did before a lock is seen by the snapshot, and nothing
+        // of the kind happens after it. LOCK is one of the statements that take no snapshot of their own.
+        execute(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "opening the snapshot").await?;
+        lock(&mut conn, &to_lock).await?;
+        let Answer { exported, transactions, point, server_version } = Answer::ask(&mut conn).await?;
+        let locked: HashSet<&String> = to_lock.iter().collect();
+        if let Some(name) = catalog::tables_to_lock(&mut conn).await?.iter().find(|name| !locked.contains(name)) {
+            return Err(changed(&format!("table {name} appeared while the snapshot was taken")));
+        }
+        let catalog = read_catalog(&mut conn, server, &transactions).await?;
+        Ok(Self { conn, exported, catalog, point, server_version })
+    }
+}
+
+/// Locks the tables against changes of their definition; rows can be written as before.
+async fn lock(conn: &mut PgConnection, tables: &[String]) -> Result<()> {
+    for batch in tables.chunks(LOCKS_PER_STATEMENT) {
+        let sql = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", batch.join(", ONLY "));
+        if let Err(e) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await {
+            // Dropped, moved or replaced by a view after it was listed.
+            let gone = matches!(state(&e).as_deref(), Some("42P01" | "3F000" | "42809"));
+            let e = failure("locking the tables", e);
+            return Err(if gone { changed(e.message()) } else { e });
+        }
+    }
+    Ok(())
+}
+
+/// What the server said when the snapshot was taken.
+struct Answer {
+    exported: String,
+    /// The transactions that the snapshot sees.
+    transactions: String,
+    point: ConsistencyPoint,
+    server_version: String,
+}
+
+impl Answer {
+    async fn ask(conn: &mut PgConnection) -> Result<Self> {
+        let sql = "SELECT pg_catalog.pg_export_snapshot(), \
+             (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8, \
+             CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
+             ELSE pg_catalog.pg_current_wal_lsn() END, \
+             pg_catalog.current_setting('server_version'), pg_catalog.pg_current_snapshot()";
+        let rows = query(conn, sql, "taking the snapshot").await?;
+        let values: Option<[String; 5]> =
+            rows.into_iter().next().and_then(|row| row.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok());
+        let internal = || Error::new(Code::Internal, "taking the snapshot: the server's answer is not as expected");
+        let [exported, micros, position, version, transactions] = values.ok_or_else(internal)?;
+        let at =
+            micros.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or_else(internal)?;
+        // `15.20 (Debian 15.20-0+deb12u1)`: the packager's part says nothing about the data.
+        let server_version = version.split(' ').next().unwrap_or_default().to_owned();
+        Ok(Self {
+            exported,
+            transactions,
+            point: ConsistencyPoint { at, kind: "lsn".to_owned(), position },
+            server_version,
+        })
+    }
+}
+
+/// Reads the catalog, again if something changed meanwhile: the server prints functions and triggers as they are now,
+/// not as they were in the snapshot.
+///
+/// The same connection reads it again, since it has its locks: another would wait behind a migration that waits for us.
+async fn read_catalog(conn: &mut PgConnection, server: &Server, transactions: &String) -> Result<Catalog> {
+    let mut catalog = catalog::read(conn).await?;
+    let sql = "SELECT pg_catalog.pg_current_snapshot()";
+    let now = query_one(&mut server.connect(Role::Catalog).await?, sql, "comparing snapshots").await?;
+    if now.as_ref() == Some(transactions) {
+        return Ok(catalog);
+    }
+    for _ in 0..ATTEMPTS {
+        let again = catalog::read(conn).await?;
+        if again.fingerprint == catalog.fingerprint {
+            return Ok(again);
+        }
+        catalog = again;
+    }
+    Err(changed("the schema changes all the time"))
+}
+
+fn changed(what: &str) -> Error {
+    Error::new(Code::DatabaseChanged, what).next("run the backup again when no migration is running")
+}
