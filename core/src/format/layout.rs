@@ -22,9 +22,14 @@ pub(crate) fn key_slot(epoch: u32, slot: &str) -> String {
     format!("{KEYS}/{epoch}-{slot}.age")
 }
 
+/// The folder of a backup: `shop/backup-20251121-020001`.
+pub(crate) fn backup(database: &DatabaseName, id: &BackupId) -> String {
+    format!("{database}/{id}")
+}
+
 /// An object of a backup: `shop/backup-20251121-020001/manifest.json`.
 pub(crate) fn in_backup(database: &DatabaseName, id: &BackupId, object: &str) -> String {
-    format!("{database}/{id}/{object}")
+    format!("{}/{object}", backup(database, id))
 }
 
 /// Holds a backup's name while it is being made.

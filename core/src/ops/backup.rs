@@ -19,7 +19,7 @@ use crate::progress::{Phase, Run};
 use crate::report::BackupReport;
 use crate::secret::Key;
 use crate::settings::ReadBack;
-use crate::storage::{Created, Upload};
+use crate::storage::Created;
 
 /// Names tried when several backups start in the same second.
 const ATTEMPTS: u32 = 100;
@@ -108,10 +108,11 @@ impl Backup<'_> {
 
     /// Removes what a failed run stored. What cannot be removed keeps its reservation, so that no later run takes its name.
     async fn clean_up(&self) {
-        let folder = format!("{}/{}", self.session.database, self.id);
         let removed = async {
-            for object in self.session.repository.list(&folder).await?.into_keys() {
-                self.session.repository.delete(&format!("{folder}/{object}")).await?;
+            for object in
+                self.session.repository.list(&layout::backup(&self.session.database, self.id)).await?.into_keys()
+            {
+                self.session.repository.delete(&self.object(&object)).await?;
             }
             Ok::<_, Error>(())
         };
@@ -237,7 +238,6 @@ impl Backup<'_> {
                 return Err(wrong("its bytes are not what was sent"));
             }
         }
-        debug_assert!(volumes.iter().all(|(_, tail)| tail.len() <= Upload::TAIL));
         Ok(())
     }
 

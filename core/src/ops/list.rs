@@ -38,7 +38,7 @@ pub(crate) async fn list(session: &Arc<Session>, limit: Option<usize>) -> Result
 /// One backup in full.
 pub(crate) async fn show(session: &Arc<Session>, id: &BackupId) -> Result<BackupDetails> {
     let backup = session.open_backup(id).await?;
-    let objects: Vec<_> = session.repository.list(&format!("{}/{id}", session.database)).await?.into_keys().collect();
+    let objects: Vec<_> = session.repository.list(&layout::backup(&session.database, id)).await?.into_keys().collect();
     let proofs = proofs(session, id, &objects).await?;
     let header = backup.stored.header.clone();
     let point = header.point.clone();

@@ -148,7 +148,7 @@ impl Session {
 
     /// The backup's data key, from its newest key file.
     async fn data_key(&self, id: &BackupId) -> Result<Key> {
-        let folder = format!("{}/{id}", self.database);
+        let folder = layout::backup(&self.database, id);
         let newest = self.repository.list(&folder).await?.into_keys().filter_map(|n| layout::key_file_number(&n)).max();
         let missing =
             || Error::new(Code::ObjectMissing, format!("{id} has no key file")).next("use another copy of the store");
