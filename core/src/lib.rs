@@ -46,4 +46,4 @@ pub use progress::{CancellationToken, Phase, Progress};
 pub use report::*;
 pub use secret::{Key, Secret};
 pub use settings::{Codec, ReadBack, Settings};
-pub use vault::{Backup, Drill, Export, List, NewKey, Restore, RotateKey, Show, Vault, VaultBuilder, Verb, Verify};
+pub use vault::{Backup, Drill, Export, List, Restore, RotateKey, Show, Vault, VaultBuilder, Verb, Verify};

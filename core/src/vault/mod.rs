@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 pub use builder::VaultBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use env::read_secret;
-pub use verbs::{Backup, Drill, Export, List, NewKey, Restore, RotateKey, Show, Verb, Verify};
+pub use verbs::{Backup, Drill, Export, List, Restore, RotateKey, Show, Verb, Verify};
 
 use crate::clock::Clock;
 use crate::engine::Engine;
