@@ -3,11 +3,15 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
 /// The result of every fallible call in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the caller can do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Something is out of reach for now; a retry may help.
@@ -49,11 +53,11 @@ impl ErrorKind {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal, $kind:ident;)*) => {
+    ($(#[doc = $doc:literal] $variant:ident = $text:literal, $kind:ident;)*) => {
         /// A stable, machine-readable name of what went wrong: the same string in Rust, Node and Python.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Code { $($(#[$doc])* $variant,)* }
+        pub enum Code { $(#[doc = $doc] $variant,)* }
 
         impl Code {
             /// Every code there is, in the order of the documentation.
@@ -69,6 +73,12 @@ macro_rules! codes {
             #[must_use]
             pub fn kind(self) -> ErrorKind {
                 match self { $(Code::$variant => ErrorKind::$kind,)* }
+            }
+
+            /// When it is used, in one sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => $doc.trim_ascii(),)* }
             }
         }
     };
@@ -252,6 +262,19 @@ impl fmt::Display for Error {
             Some(step) => write!(f, "; {step}"),
             None => Ok(()),
         }
+    }
+}
+
+/// As an object: what the bindings turn into an exception of their language.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Error", 5)?;
+        fields.serialize_field("code", self.code().as_str())?;
+        fields.serialize_field("kind", &self.kind())?;
+        fields.serialize_field("message", self.message())?;
+        fields.serialize_field("next", &self.next_step())?;
+        fields.serialize_field("retryable", &self.is_retryable())?;
+        fields.end()
     }
 }
 

@@ -10,6 +10,8 @@ use crate::error::{Code, Error, Result};
 
 /// The name of one backup: `backup-20251121-020001`, its UTC start time, with `-2`, `-3` … on a collision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupId(String);
 
@@ -99,6 +101,8 @@ impl fmt::Display for BackupId {
 
 /// The identity of one store: 128 random bits, as 32 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 #[serde(try_from = "String", into = "String")]
 pub struct RepositoryId(String);
 
@@ -139,6 +143,8 @@ pub(crate) fn random_hex<const N: usize>() -> Result<String> {
 
 /// The folder of one database in a store: 1 to 100 of `A-Z a-z 0-9 . _ -`, not starting with a dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 #[serde(try_from = "String", into = "String")]
 pub struct DatabaseName(String);
 
@@ -205,6 +211,7 @@ impl fmt::Display for DatabaseName {
 
 /// Which database system a backup is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum EngineKind {

@@ -36,14 +36,18 @@ pub mod cli;
 pub mod crypto;
 pub mod engine;
 pub mod format;
+#[cfg(feature = "schema")]
+pub mod schema;
 
 pub use clock::{Clock, SystemClock};
 pub use crypto::auth::{Signer, SigningKey};
 pub use crypto::{Credential, KeyProvider};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{BackupId, DatabaseName, EngineKind, RepositoryId};
-pub use progress::{CancellationToken, Phase, Progress};
+pub use progress::{CancellationToken, Phase, Progress, ProgressCallback};
 pub use report::*;
 pub use secret::{Key, Secret};
 pub use settings::{Codec, ReadBack, Settings};
-pub use vault::{Backup, Drill, Export, List, Restore, RotateKey, Show, Vault, VaultBuilder, Verb, Verify};
+pub use vault::{
+    Backup, Drill, Export, List, Restore, RotateKey, Show, Vault, VaultBuilder, VaultOptions, Verb, Verify,
+};

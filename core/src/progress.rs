@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 /// What an operation is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
@@ -34,6 +35,7 @@ pub enum Phase {
 
 /// One report of progress. Bytes are raw (uncompressed) bytes of the dump.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Progress {
     /// What is being done now.
     pub phase: Phase,
@@ -45,7 +47,8 @@ pub struct Progress {
     pub bytes_per_second: u64,
 }
 
-type Callback = Arc<dyn Fn(Progress) + Send + Sync>;
+/// What is told the progress of an operation. It is called from the threads that do the work: be quick.
+pub type ProgressCallback = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// How often a callback is called at most, apart from the first and the last of each phase.
 const EVERY: Duration = Duration::from_millis(100);
@@ -54,7 +57,7 @@ const EVERY: Duration = Duration::from_millis(100);
 #[derive(Clone, Default)]
 pub(crate) struct Run {
     cancel: CancellationToken,
-    callback: Option<Callback>,
+    callback: Option<ProgressCallback>,
     state: Arc<State>,
 }
 
@@ -73,7 +76,7 @@ struct PhaseState {
 }
 
 impl Run {
-    pub(crate) fn new(cancel: CancellationToken, callback: Option<Callback>) -> Self {
+    pub(crate) fn new(cancel: CancellationToken, callback: Option<ProgressCallback>) -> Self {
         Self { cancel, callback, state: Arc::default() }
     }
 

@@ -7,6 +7,7 @@ use crate::id::{BackupId, DatabaseName, EngineKind};
 
 /// The single moment that a backup shows, in the database's own terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsistencyPoint {
     /// When the snapshot was taken, by the database's clock where it has one.
     pub at: Timestamp,
@@ -18,6 +19,7 @@ pub struct ConsistencyPoint {
 
 /// The content of one table: how many rows, and a hash that does not depend on their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TableSummary {
     /// The table, quoted as the engine quotes it when it has to be, with its schema where there is one: `public.orders`.
     pub name: String,
@@ -31,6 +33,7 @@ pub struct TableSummary {
 
 /// What a file of the dump is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FileRole {
     /// Small, read whole before anything is loaded, never compressed: `toc.dat`.
@@ -41,6 +44,7 @@ pub enum FileRole {
 
 /// Something a caller should know about a backup or a restore that did not stop it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Warning {
     /// A stable name of the kind of warning, for example `unsupported_object`.
     pub code: String,
@@ -57,6 +61,7 @@ impl Warning {
 
 /// What a database answered when it was asked who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Probe {
     /// The engine.
     pub engine: EngineKind,
@@ -68,6 +73,7 @@ pub struct Probe {
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BackupReport {
     /// The new backup.
@@ -94,6 +100,7 @@ pub struct BackupReport {
 
 /// One backup, as its manifest's header and its proofs tell without a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BackupSummary {
     /// The backup.
@@ -132,6 +139,7 @@ pub struct BackupSummary {
 
 /// One backup in full, as `show` gives it; what is sealed is opened with the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BackupDetails {
     /// What the header tells.
@@ -151,6 +159,7 @@ pub struct BackupDetails {
 
 /// One file of a dump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileDetails {
     /// Its name in the dump directory, without the codec's suffix.
     pub name: String,
@@ -162,6 +171,7 @@ pub struct FileDetails {
 
 /// What was proven of a backup, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProofSummary {
     /// `verify` or `drill`.
     pub kind: ProofKind,
@@ -177,6 +187,7 @@ pub struct ProofSummary {
 
 /// The two ways to prove a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ProofKind {
     /// Every byte was read, authenticated and decompressed.
@@ -198,6 +209,7 @@ impl ProofKind {
 
 /// A verification that found everything as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct VerifyReport {
     /// The backup.
@@ -214,6 +226,7 @@ pub struct VerifyReport {
 
 /// A drill that restored the backup and found the same content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct DrillReport {
     /// The backup.
@@ -234,6 +247,7 @@ pub struct DrillReport {
 
 /// A restore that ended well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RestoreReport {
     /// The backup.
@@ -250,6 +264,7 @@ pub struct RestoreReport {
 
 /// An export: the dump as a directory that stock tools load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ExportReport {
     /// The backup.
@@ -264,6 +279,7 @@ pub struct ExportReport {
 
 /// A key rotation that ended well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RotateKeyReport {
     /// The slot written.

@@ -9,6 +9,8 @@ use crate::error::{Code, Error, Result};
 
 /// A passphrase, an identity or another secret text.
 #[derive(Clone, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 #[serde(transparent)]
 pub struct Secret(String);
 

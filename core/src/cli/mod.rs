@@ -11,8 +11,8 @@ use clap::Parser;
 
 use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
-use crate::vault::{Vault, VaultBuilder, read_secret};
-use crate::{Credential, Settings};
+use crate::secret::Secret;
+use crate::vault::{Vault, VaultOptions, read_secret};
 use args::{Args, Command};
 use output::Output;
 
@@ -55,7 +55,7 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
     let bar = progress::Bar::new(args.quiet);
     let told = bar.clone();
     let on_progress = move |p| told.tell(p);
-    let vault = builder(&args)?.open().await?;
+    let vault = Vault::builder().options(vault_options(&args)).open().await?;
     match args.command {
         Command::Backup { tag, .. } => {
             let verb = tag.into_iter().fold(vault.backup(), |verb, tag| verb.tag(tag));
@@ -143,36 +143,23 @@ async fn rotate(
     verb.to_passphrase(new).await
 }
 
-/// Arguments first, then the environment.
-fn builder(args: &Args) -> Result<VaultBuilder> {
-    let mut builder = Vault::builder();
-    if let Some(url) = &args.database {
-        builder = builder.database(url);
-    }
-    if let Some(url) = &args.store {
-        builder = builder.store(url);
-    }
-    if let Some(name) = &args.name {
-        builder = builder.name(name);
-    }
-    if let Some(path) = &args.key_file {
-        builder = builder.credential(Credential::from_setting(read_secret(path)?.expose())?);
-    } else if let Some(path) = &args.identity_file {
-        builder = builder.credential(Credential::Identities(read_secret(path)?));
-    }
-    if args.unencrypted {
-        builder = builder.unencrypted();
-    }
-    let mut settings = Settings::default();
+/// What the arguments say of the vault.
+fn vault_options(args: &Args) -> VaultOptions {
+    let mut options = VaultOptions {
+        database: args.database.as_ref().map(Secret::from),
+        store: args.store.clone(),
+        name: args.name.clone(),
+        key_file: args.key_file.clone(),
+        identity_file: args.identity_file.clone(),
+        unencrypted: args.unencrypted,
+        ..VaultOptions::default()
+    };
     if let Command::Backup { settings: given, allow_weak, .. } = &args.command {
-        settings = given.apply(settings);
-        if *allow_weak {
-            builder = builder.allow_weak_passphrase();
-        }
+        options.settings = given.apply(options.settings);
+        options.allow_weak_passphrase = *allow_weak;
     }
-    settings.jobs = args.jobs.unwrap_or(settings.jobs);
-    builder = builder.settings(settings);
-    Ok(builder.env())
+    options.settings.jobs = args.jobs.unwrap_or(options.settings.jobs);
+    options
 }
 
 /// Logs go to standard error: warnings for people, JSON lines for machines.

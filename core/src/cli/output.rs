@@ -135,8 +135,7 @@ impl Output {
 
     pub(super) fn error(&self, e: &Error) {
         let text = if self.json {
-            let error = json!({ "code": e.code().as_str(), "message": e.message(), "next": e.next_step(), "retryable": e.is_retryable() });
-            format!("{}\n", json!({ "error": error }))
+            format!("{}\n", json!({ "error": e }))
         } else {
             let next = e.next_step().map(|n| format!("  next: {n}\n")).unwrap_or_default();
             format!("error[{}]: {}\n{next}", e.code(), e.message())

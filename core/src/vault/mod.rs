@@ -2,6 +2,7 @@
 
 mod builder;
 mod env;
+mod options;
 mod verbs;
 
 use std::fmt;
@@ -12,6 +13,9 @@ use tokio::sync::OnceCell;
 pub use builder::VaultBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use env::read_secret;
+pub use options::VaultOptions;
+#[cfg(feature = "schema")]
+pub(crate) use verbs::describe as describe_verbs;
 pub use verbs::{Backup, Drill, Export, List, Restore, RotateKey, Show, Verb, Verify};
 
 use crate::clock::Clock;
@@ -64,46 +68,6 @@ impl Vault {
     /// `missing_setting` names the variable that is needed; otherwise those of [`VaultBuilder::open`].
     pub async fn from_env() -> Result<Self> {
         Self::builder().env().open().await
-    }
-
-    /// Makes one backup of the database. The first one also makes the store.
-    pub fn backup(&self) -> Verb<Backup> {
-        Verb::new(self, Backup::default())
-    }
-
-    /// Lists the backups there are, newest first. Needs no key.
-    pub fn list(&self) -> Verb<List> {
-        Verb::new(self, List::default())
-    }
-
-    /// Shows one backup in full. `backup` is an id, the beginning of one, or `latest`; so everywhere.
-    pub fn show(&self, backup: impl AsRef<str>) -> Verb<Show> {
-        Verb::new(self, Show { backup: backup.as_ref().to_owned() })
-    }
-
-    /// Opens and checks every stored byte of one backup, and keeps the proof.
-    pub fn verify(&self, backup: impl AsRef<str>) -> Verb<Verify> {
-        Verb::new(self, Verify { backup: backup.as_ref().to_owned() })
-    }
-
-    /// Restores one backup into a scratch database, compares counts and hashes, drops it, and keeps the proof.
-    pub fn drill(&self, backup: impl AsRef<str>) -> Verb<Drill> {
-        Verb::new(self, Drill { backup: backup.as_ref().to_owned(), ..Drill::default() })
-    }
-
-    /// Restores one backup into an empty database.
-    pub fn restore(&self, backup: impl AsRef<str>) -> Verb<Restore> {
-        Verb::new(self, Restore { backup: backup.as_ref().to_owned(), ..Restore::default() })
-    }
-
-    /// Writes one backup's dump into a folder, as the directory that stock tools load.
-    pub fn export(&self, backup: impl AsRef<str>) -> Verb<Export> {
-        Verb::new(self, Export { backup: backup.as_ref().to_owned(), ..Export::default() })
-    }
-
-    /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
-    pub fn rotate_key(&self) -> Verb<RotateKey> {
-        Verb::new(self, RotateKey::default())
     }
 
     /// Connects to the database and asks it who it is.

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::hygiene::files;
 
 /// The rows, lowest first: the vocabulary, pure code, the three siblings, the verbs, their schedule, the facade, the
-/// command line.
+/// command line and the description of the interface.
 const ROWS: [&[&str]; 7] = [
     &["error", "id", "clock", "secret", "progress", "settings", "report"],
     &["format", "crypto", "retention"],
@@ -13,7 +13,7 @@ const ROWS: [&[&str]; 7] = [
     &["ops"],
     &["schedule", "observe"],
     &["vault"],
-    &["cli"],
+    &["cli", "schema"],
 ];
 /// Modules of one row that never import each other.
 const SIBLINGS: [&str; 3] = ["engine", "storage", "volume"];

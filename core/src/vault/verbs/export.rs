@@ -13,6 +13,7 @@ use crate::vault::Vault;
 
 /// Options of [`Vault::export`].
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Export {

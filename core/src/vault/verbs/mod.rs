@@ -14,6 +14,9 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use backup::Backup;
 pub use drill::Drill;
@@ -25,8 +28,8 @@ pub use show::Show;
 pub use verify::Verify;
 
 use super::Vault;
-use crate::error::Result;
-use crate::progress::{CancellationToken, Progress, Run};
+use crate::error::{Code, Error, Result};
+use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
     BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, RestoreReport, RotateKeyReport, VerifyReport,
 };
@@ -40,15 +43,11 @@ use crate::report::{
 pub struct Verb<O> {
     vault: Vault,
     options: O,
-    on_progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    on_progress: Option<ProgressCallback>,
     cancel: CancellationToken,
 }
 
 impl<O> Verb<O> {
-    pub(super) fn new(vault: &Vault, options: O) -> Self {
-        Self { vault: vault.clone(), options, on_progress: None, cancel: CancellationToken::new() }
-    }
-
     /// Calls back at each change of phase and up to ten times a second in between.
     pub fn on_progress(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(callback));
@@ -86,8 +85,53 @@ pub(crate) trait Perform: Send + 'static {
     fn perform(self, vault: Vault, run: Run) -> impl Future<Output = Result<Self::Report>> + Send;
 }
 
-macro_rules! awaited {
-    ($($options:ty => $report:ty,)*) => {
+/// Options are read from JSON for callers in other languages.
+async fn perform_json<O>(vault: &Vault, verb: &str, options: Value, run: Run) -> Result<Value>
+where
+    O: Perform + DeserializeOwned,
+    O::Report: Serialize,
+{
+    let options: O = serde_json::from_value(options)
+        .map_err(|e| Error::new(Code::InvalidOption, format!("options of {verb}: {e}")))?;
+    let report = options.perform(vault.clone(), run).await?;
+    serde_json::to_value(report).map_err(|e| Error::new(Code::Internal, format!("report of {verb}: {e}")))
+}
+
+/// The table of verbs: for each its name, what it takes beside its options, the options and the report.
+macro_rules! verbs {
+    ($($(#[doc = $doc:literal])+ $verb:ident($($given:ident)?): $options:ident => $report:ty;)*) => {
+        impl Vault {
+            $(
+                $(#[doc = $doc])+
+                #[allow(clippy::needless_update, reason = "some verbs have no further options")]
+                pub fn $verb(&self $(, $given: impl AsRef<str>)?) -> Verb<$options> {
+                    let options = $options { $($given: $given.as_ref().to_owned(),)? ..$options::default() };
+                    Verb { vault: self.clone(), options, on_progress: None, cancel: CancellationToken::new() }
+                }
+            )*
+
+            /// Runs the verb of this name with its options as a JSON object, and answers its report as JSON.
+            ///
+            /// This is how other languages call: the names, options and reports are those of the verbs here.
+            ///
+            /// # Errors
+            /// `invalid_option` for a verb or an option that does not exist; otherwise those of the verb.
+            pub async fn call(
+                &self,
+                verb: &str,
+                options: Value,
+                cancel: CancellationToken,
+                on_progress: Option<ProgressCallback>,
+            ) -> Result<Value> {
+                let run = Run::new(cancel, on_progress);
+                match verb {
+                    $(stringify!($verb) => perform_json::<$options>(self, verb, options, run).await,)*
+                    _ => Err(Error::new(Code::InvalidOption, format!("there is no verb `{verb}`"))
+                        .next(format!("the verbs are {}", [$(stringify!($verb)),*].join(", ")))),
+                }
+            }
+        }
+
         $(
             impl IntoFuture for Verb<$options> {
                 type Output = Result<$report>;
@@ -98,16 +142,36 @@ macro_rules! awaited {
                 }
             }
         )*
+
+        /// Describes the verbs in the order of the table.
+        #[cfg(feature = "schema")]
+        pub(crate) fn describe(types: &mut schemars::SchemaGenerator) -> Vec<Value> {
+            vec![$(serde_json::json!({
+                "name": stringify!($verb),
+                "doc": ([$($doc.trim()),+].join("\n")),
+                "takes": ([$(stringify!($given))?] as [&str; _]),
+                "options": types.subschema_for::<$options>(),
+                "report": types.subschema_for::<$report>(),
+            })),*]
+        }
     };
 }
 
-awaited! {
-    Backup => BackupReport,
-    List => Vec<BackupSummary>,
-    Show => BackupDetails,
-    Verify => VerifyReport,
-    Drill => DrillReport,
-    Restore => RestoreReport,
-    Export => ExportReport,
-    RotateKey => RotateKeyReport,
+verbs! {
+    /// Makes one backup of the database. The first one also makes the store.
+    backup(): Backup => BackupReport;
+    /// Lists the backups there are, newest first. Needs no key.
+    list(): List => Vec<BackupSummary>;
+    /// Shows one backup in full. `backup` is an id, the beginning of one, or `latest`; so everywhere.
+    show(backup): Show => BackupDetails;
+    /// Opens and checks every stored byte of one backup, and keeps the proof.
+    verify(backup): Verify => VerifyReport;
+    /// Restores one backup into a scratch database, compares counts and hashes, drops it, and keeps the proof.
+    drill(backup): Drill => DrillReport;
+    /// Restores one backup into an empty database.
+    restore(backup): Restore => RestoreReport;
+    /// Writes one backup's dump into a folder, as the directory that stock tools load.
+    export(backup): Export => ExportReport;
+    /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+    rotate_key(): RotateKey => RotateKeyReport;
 }
