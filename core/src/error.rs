@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The result of every fallible call in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -275,6 +275,25 @@ impl Serialize for Error {
         fields.serialize_field("next", &self.next_step())?;
         fields.serialize_field("retryable", &self.is_retryable())?;
         fields.end()
+    }
+}
+
+/// From the object that [`Serialize`] gives, as another process of this library sent it.
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Fields {
+            code: String,
+            message: String,
+            next: Option<String>,
+        }
+        let Fields { code, message, next } = Fields::deserialize(deserializer)?;
+        let code = Code::ALL.iter().copied().find(|c| c.as_str() == code).unwrap_or(Code::Internal);
+        let error = Self::new(code, message);
+        Ok(match next {
+            Some(step) => error.next(step),
+            None => error,
+        })
     }
 }
 

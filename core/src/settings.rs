@@ -68,6 +68,9 @@ pub struct Settings {
     pub work_dir: Option<PathBuf>,
     /// Fail when the database holds something that cannot be backed up. Default: false (a warning in the manifest).
     pub strict: bool,
+    /// Program and arguments that start lastgood's command line. Hosts that bring a SQLite library of their own give
+    /// it, so that live SQLite files are opened in a process of its own. Default: none, they are opened here.
+    pub command: Vec<String>,
 }
 
 impl Default for Settings {
@@ -82,6 +85,7 @@ impl Default for Settings {
             read_back: ReadBack::Sizes,
             work_dir: None,
             strict: false,
+            command: Vec::new(),
         }
     }
 }

@@ -141,6 +141,10 @@ pub(super) enum Command {
         #[arg(long)]
         keep_compression: bool,
     },
+    /// Does one task on a SQLite file for another process of this library
+    #[cfg(feature = "sqlite")]
+    #[command(hide = true)]
+    SqliteTask,
     /// Change what opens the store, whatever the number of backups
     #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
     RotateKey {

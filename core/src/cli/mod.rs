@@ -55,6 +55,10 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
     let bar = progress::Bar::new(args.quiet);
     let told = bar.clone();
     let on_progress = move |p| told.tell(p);
+    #[cfg(feature = "sqlite")]
+    if matches!(args.command, Command::SqliteTask) {
+        return Output::json(&crate::engine::sqlite::live::serve().await?);
+    }
     let vault = Vault::builder().options(vault_options(&args)).open().await?;
     match args.command {
         Command::Backup { tag, .. } => {
@@ -106,6 +110,8 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             bar.clear();
             output.export(&report?)
         }
+        #[cfg(feature = "sqlite")]
+        Command::SqliteTask => Ok(()),
         Command::RotateKey { new_key_file, to_recipient, keep_old, allow_weak } => {
             let report = rotate(&vault, new_key_file, to_recipient, keep_old, allow_weak).await?;
             output.rotate_key(&report)

@@ -145,12 +145,16 @@ impl Output {
     }
 
     fn say(&self, report: &impl Serialize, people: impl FnOnce() -> String) -> Result<()> {
-        let text = if self.json {
-            let json = serde_json::to_string(report).map_err(|e| Error::new(Code::Internal, e.to_string()))?;
-            json + "\n"
-        } else {
-            people()
-        };
+        if self.json { Self::json(report) } else { Self::print(&people()) }
+    }
+
+    /// Prints a value as one line of JSON, for another program.
+    pub(super) fn json(value: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_string(value).map_err(|e| Error::new(Code::Internal, e.to_string()))?;
+        Self::print(&(json + "\n"))
+    }
+
+    fn print(text: &str) -> Result<()> {
         match std::io::stdout().write_all(text.as_bytes()) {
             // `lastgood list | head` has what it wanted.
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
 use crate::report::{ConsistencyPoint, Probe, TableSummary, Warning};
-use crate::settings::Codec;
+use crate::settings::{Codec, Settings};
 
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -63,16 +63,16 @@ pub trait Engine: Send + Sync + Debug {
 ///
 /// # Errors
 /// `invalid_url`, `not_compiled_in`.
-#[allow(unreachable_patterns, reason = "the features decide which arms are left for the last two")]
-pub(crate) fn open(url: &str) -> Result<Arc<dyn Engine>> {
+#[allow(unused_variables, unreachable_patterns, reason = "the features decide which arms are left for the last two")]
+pub(crate) fn open(url: &str, settings: &Settings) -> Result<Arc<dyn Engine>> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url)?)),
         #[cfg(feature = "sqlite")]
-        "sqlite" | "file" => Ok(Arc::new(sqlite::Sqlite::new(url)?)),
+        "sqlite" | "file" => Ok(Arc::new(sqlite::Sqlite::new(url, &settings.command)?)),
         #[cfg(feature = "sqlite")]
-        _ if sqlite::Sqlite::is_path(url) => Ok(Arc::new(sqlite::Sqlite::new(url)?)),
+        _ if sqlite::Sqlite::is_path(url) => Ok(Arc::new(sqlite::Sqlite::new(url, &settings.command)?)),
         "postgres" | "postgresql" | "sqlite" => {
             Err(Error::new(Code::NotCompiledIn, format!("{scheme} databases were not compiled in"))
                 .next(format!("build lastgood with the feature for {scheme}")))

@@ -171,7 +171,7 @@ impl VaultBuilder {
         self.settings.check()?;
         let engine = match (self.engine, &self.database) {
             (Some(engine), _) => Some(engine),
-            (None, url) => url.as_ref().map(|url| engine::open(url.expose())).transpose()?,
+            (None, url) => url.as_ref().map(|url| engine::open(url.expose(), &self.settings)).transpose()?,
         };
         let name = self.name.map(|n| n.parse::<DatabaseName>()).transpose()?;
         let store = match (self.object_store, self.store) {

@@ -17,6 +17,7 @@ mod memory_promised;
 mod postgres_life;
 mod recover;
 mod secrets;
+mod sqlite_beside;
 mod sqlite_life;
 mod stock_tools;
 mod stores;

@@ -4,20 +4,23 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::blocking::{Stop, StopOnDrop, blocking, joined};
 use super::check::{self, Depth, Findings};
 use super::ffi::{self, Access, Connection};
+use super::live::Task;
 use super::source::Source;
 use super::summary::{Queue, Summaries, Table, tables};
-use super::temp::{TempFile, need_space};
+use super::temp::{TempFile, folder_of, need_space};
 use crate::engine::{ByteStream, DumpFile, FileRole, PartRef, Snapshot, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
 use crate::id::DatabaseName;
@@ -42,32 +45,43 @@ struct Copy {
     warnings: Vec<Warning>,
 }
 
-impl Copy {
-    /// Copies the database by SQLite's online backup under one read transaction.
-    ///
-    /// SQLite needs a name to open the copy, so it has one (0600, in `folder`) until the copying is done and every
-    /// connection that will be needed is open; then the name is taken away. A kill leaves a file only during the
-    /// copying, and the next snapshot in that folder removes it.
-    fn make(path: &Path, folder: &Path, jobs: usize, stop: &Stop) -> Result<Self> {
-        let source = Source::open(path, stop)?;
-        let at = Timestamp::now();
-        let temp = TempFile::create(folder, PREFIX)?;
-        need_space(folder, source.bytes()?)?;
-        {
-            let copy = Connection::open(temp.path(), Access::ReadWrite, stop)?;
-            // Nothing to roll back to, nothing to outlast a crash, nobody else to let in.
-            for pragma in ["journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"] {
-                copy.execute(&format!("PRAGMA {pragma}"))?;
-            }
-            let page = u64::try_from(source.connection.integer("PRAGMA page_size")?).unwrap_or(4096).max(512);
-            let pages = i32::try_from(STEP / page).unwrap_or(i32::MAX);
-            source.connection.back_up_to(&copy, pages, stop)?;
-        }
-        let (changes, wal) = (source.changes, source.wal);
-        source.end()?;
-        let held = Timestamp::now().duration_since(at);
-        stop.check()?;
+/// What is known of the moment that was copied.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Copied {
+    at: Timestamp,
+    changes: u32,
+    wal: bool,
+    held_ms: u64,
+}
 
+/// Copies the database by SQLite's online backup under one read transaction into a file that is there, and empty.
+pub(super) fn copy(from: &Path, to: &Path, stop: &Stop) -> Result<Copied> {
+    let source = Source::open(from, stop)?;
+    let (at, began) = (Timestamp::now(), Instant::now());
+    need_space(folder_of(to), source.bytes()?)?;
+    let copy = Connection::open(to, Access::ReadWrite, stop)?;
+    // Nothing to roll back to, nothing to outlast a crash, nobody else to let in.
+    for pragma in ["journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"] {
+        copy.execute(&format!("PRAGMA {pragma}"))?;
+    }
+    let page = u64::try_from(source.connection.integer("PRAGMA page_size")?).unwrap_or(4096).max(512);
+    let pages = i32::try_from(STEP / page).unwrap_or(i32::MAX);
+    source.connection.back_up_to(&copy, pages, stop)?;
+    drop(copy);
+    let (changes, wal) = (source.changes, source.wal);
+    source.end()?;
+    let held_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Copied { at, changes, wal, held_ms })
+}
+
+impl Copy {
+    /// Opens what was copied into `temp`.
+    ///
+    /// SQLite needs a name to open the copy, so it has one (0600) until every connection that will be needed is open;
+    /// then the name is taken away. A kill leaves a file only during the copying, and the next snapshot in that
+    /// folder removes it.
+    fn open(path: &Path, temp: TempFile, copied: &Copied, jobs: usize, stop: &Stop) -> Result<Self> {
+        stop.check()?;
         // Immutable: the copy's header may say WAL, and nobody writes to it.
         let open = || Connection::open(temp.path(), Access::Immutable, stop).map(|copy| copy.copy_of(path));
         let first = open()?;
@@ -80,12 +94,14 @@ impl Copy {
         let bytes = temp.file().metadata().map_err(|e| Error::local(temp.path(), e))?.len();
         let file = temp.unlink()?;
 
-        let point = ConsistencyPoint { at, kind: "change_counter".to_owned(), position: changes.to_string() };
+        let position = copied.changes.to_string();
+        let point = ConsistencyPoint { at: copied.at, kind: "change_counter".to_owned(), position };
         let mut warnings = Vec::new();
-        if !wal && held.as_secs() >= 1 {
-            let millis = held.as_millis();
-            let message =
-                format!("writers had to wait for {millis} ms while the database was copied; WAL mode spares them that");
+        if !copied.wal && copied.held_ms >= 1000 {
+            let message = format!(
+                "writers had to wait for {} ms while the database was copied; WAL mode spares them that",
+                copied.held_ms
+            );
             warnings.push(Warning::new("writers_waited", message));
         }
         Ok(Self { file, bytes, page, connections, tables, point, warnings })
@@ -114,15 +130,17 @@ struct Counted {
     findings: Option<Findings>,
 }
 
-pub(super) async fn snapshot(path: &Path, options: &SnapshotOptions) -> Result<SqliteSnapshot> {
+pub(super) async fn snapshot(path: &Path, command: &[String], options: &SnapshotOptions) -> Result<SqliteSnapshot> {
     let folder = options.work_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let (from, jobs) = (path.to_owned(), options.jobs);
+    let temp = blocking(move |_| TempFile::create(&folder, PREFIX)).await?;
+    let task = Task::Copy { from: path.to_owned(), to: temp.path().to_owned() };
+    let copied: Copied = task.run(command).await?;
     // Its connections ask this Stop, which the snapshot takes over from this future.
     let stop = Stop::default();
     let stop_on_drop = stop.on_drop();
     let copy = blocking({
-        let stop = stop.clone();
-        move |_| Copy::make(&from, &folder, jobs, &stop)
+        let (from, jobs, stop) = (path.to_owned(), options.jobs, stop.clone());
+        move |_| Copy::open(&from, temp, &copied, jobs, &stop)
     })
     .await?;
 

@@ -9,6 +9,7 @@ mod check;
 mod dump;
 mod failure;
 mod ffi;
+pub(crate) mod live;
 mod load;
 mod probe;
 mod source;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::blocking::blocking;
+use self::live::Task;
 use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
@@ -35,6 +37,8 @@ use crate::report::{Probe, TableSummary};
 pub(crate) struct Sqlite {
     path: PathBuf,
     name: String,
+    /// See [`live`].
+    command: Vec<String>,
 }
 
 impl Sqlite {
@@ -43,8 +47,8 @@ impl Sqlite {
     ///
     /// # Errors
     /// `InvalidUrl`.
-    pub(crate) fn new(url: &str) -> Result<Self> {
-        Ok(Self::at(url::parse(url)?))
+    pub(crate) fn new(url: &str, command: &[String]) -> Result<Self> {
+        Ok(Self { command: command.to_owned(), ..Self::at(url::parse(url)?) })
     }
 
     /// Whether a text that is no URL looks like the path of an SQLite database.
@@ -54,7 +58,7 @@ impl Sqlite {
 
     fn at(path: PathBuf) -> Self {
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        Self { path, name }
+        Self { path, name, command: Vec::new() }
     }
 }
 
@@ -73,12 +77,11 @@ impl Engine for Sqlite {
     }
 
     async fn probe(&self) -> Result<Probe> {
-        let path = self.path.clone();
-        blocking(move |stop| probe::probe(&path, stop)).await
+        Task::Probe { path: self.path.clone() }.run(&self.command).await
     }
 
     async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
-        Ok(Box::new(dump::snapshot(&self.path, options).await?))
+        Ok(Box::new(dump::snapshot(&self.path, &self.command, options).await?))
     }
 
     async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
@@ -101,8 +104,7 @@ impl Engine for Sqlite {
     }
 
     async fn smoke(&self, query: &str) -> Result<bool> {
-        let (path, query) = (self.path.clone(), query.to_owned());
-        blocking(move |stop| probe::smoke(&path, &query, stop)).await
+        Task::Smoke { path: self.path.clone(), query: query.to_owned() }.run(&self.command).await
     }
 
     async fn discard(&self) -> Result<()> {

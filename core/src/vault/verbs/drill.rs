@@ -44,7 +44,7 @@ impl Perform for Drill {
         let session = vault.session().await?;
         let id = session.resolve(&self.backup).await?;
         let (engine, ours) = match &self.target {
-            Some(url) => (engine::open(url.expose())?, false),
+            Some(url) => (engine::open(url.expose(), &session.settings)?, false),
             None => {
                 (vault.engine()?.sibling(&ops::drill::scratch_name()?, session.settings.work_dir.as_deref())?, true)
             }

@@ -58,7 +58,7 @@ impl Perform for Restore {
         let session = vault.session().await?;
         let id = session.resolve(&self.backup).await?;
         let target = match &self.target {
-            Some(url) => engine::open(url.expose())?,
+            Some(url) => engine::open(url.expose(), &session.settings)?,
             None => {
                 return Err(Error::new(Code::MissingSetting, "no target was given")
                     .next("name the database to restore into; the vault's own is never the default"));

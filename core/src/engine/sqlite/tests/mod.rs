@@ -79,7 +79,7 @@ fn open(path: &Path) -> Connection {
 }
 
 fn engine(path: &Path) -> Sqlite {
-    Sqlite::new(&format!("sqlite:{}", path.display())).unwrap()
+    Sqlite::new(&format!("sqlite:{}", path.display()), &[]).unwrap()
 }
 
 fn restore_options(overwrite: bool) -> RestoreOptions {
