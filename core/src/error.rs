@@ -149,6 +149,8 @@ codes! {
     LocalFile = "local_file", Refused;
     /// Another run holds the same backup id or slot.
     Busy = "busy", Busy;
+    /// A health check found something that does not work.
+    Unhealthy = "unhealthy", Unavailable;
     /// The operation was cancelled by its caller.
     Cancelled = "cancelled", Cancelled;
     /// A defect in this library.

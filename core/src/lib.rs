@@ -20,6 +20,7 @@
 mod clock;
 mod error;
 mod id;
+mod observe;
 mod ops;
 mod progress;
 mod report;
@@ -44,10 +45,9 @@ pub use crypto::auth::{Signer, SigningKey};
 pub use crypto::{Credential, KeyProvider};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{BackupId, DatabaseName, EngineKind, RepositoryId};
+pub use observe::METRICS_CONTENT_TYPE;
 pub use progress::{CancellationToken, Phase, Progress, ProgressCallback};
 pub use report::*;
 pub use secret::{Key, Secret};
 pub use settings::{Codec, ReadBack, Settings};
-pub use vault::{
-    Backup, Drill, Export, List, Restore, RotateKey, Show, Vault, VaultBuilder, VaultOptions, Verb, Verify,
-};
+pub use vault::*;

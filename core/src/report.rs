@@ -1,9 +1,15 @@
 //! What the verbs answer: plain data that serializes the same way in every language.
 
+mod health;
+mod stats;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{BackupId, DatabaseName, EngineKind};
+
+pub use health::{BackupHealth, DrillHealth, HealthCheck, HealthReport, HealthStatus};
+pub use stats::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaStats, TableStats};
 
 /// The single moment that a backup shows, in the database's own terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

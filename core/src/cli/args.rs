@@ -141,6 +141,21 @@ pub(super) enum Command {
         #[arg(long)]
         keep_compression: bool,
     },
+    /// Tell whether database, store, backups and drills are as they should be; fails when something is down
+    #[command(after_help = "Example:\n  lastgood health --max-age-hours 26 --json")]
+    Health {
+        /// Hours that the newest backup may be old
+        #[arg(long, value_name = "HOURS", default_value_t = 26)]
+        max_age_hours: u64,
+        /// Answer as application/health+json
+        #[arg(long)]
+        health_json: bool,
+    },
+    /// Give everything that is known as Prometheus text, for a textfile collector for example
+    #[command(after_help = "Example:\n  lastgood metrics > /var/lib/node_exporter/lastgood.prom")]
+    Metrics,
+    /// Ask the database how it is doing: connections, sizes, slow queries, locks, replication
+    DatabaseStats,
     /// Does one task on a SQLite file for another process of this library
     #[cfg(feature = "sqlite")]
     #[command(hide = true)]

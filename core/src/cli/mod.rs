@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
 use crate::secret::Secret;
-use crate::vault::{Vault, VaultOptions, read_secret};
+use crate::vault::{Health, Vault, VaultOptions, read_secret};
 use args::{Args, Command};
 use output::Output;
 
@@ -110,6 +110,13 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             bar.clear();
             output.export(&report?)
         }
+        Command::Health { max_age_hours, health_json } => {
+            let max_age_seconds = max_age_hours.saturating_mul(3600);
+            let options = Health { max_age_seconds, health_json, ..Health::default() };
+            output.health(&vault.health().options(options).cancel(cancel).await?)
+        }
+        Command::Metrics => Output::print(&vault.metrics().cancel(cancel).await?),
+        Command::DatabaseStats => output.database_stats(&vault.database_stats().cancel(cancel).await?),
         #[cfg(feature = "sqlite")]
         Command::SqliteTask => Ok(()),
         Command::RotateKey { new_key_file, to_recipient, keep_old, allow_weak } => {

@@ -1,5 +1,7 @@
 //! Answers: sizes and ages for people, exact values in JSON.
 
+mod observed;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -154,7 +156,8 @@ impl Output {
         Self::print(&(json + "\n"))
     }
 
-    fn print(text: &str) -> Result<()> {
+    /// Prints a text as it is.
+    pub(super) fn print(text: &str) -> Result<()> {
         match std::io::stdout().write_all(text.as_bytes()) {
             // `lastgood list | head` has what it wanted.
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
-use crate::report::{ConsistencyPoint, Probe, TableSummary, Warning};
+use crate::report::{ConsistencyPoint, DatabaseStats, Probe, TableSummary, Warning};
 use crate::settings::{Codec, Settings};
 
 #[cfg(feature = "postgres")]
@@ -54,6 +54,9 @@ pub trait Engine: Send + Sync + Debug {
 
     /// Runs one read-only query; an error or a first column of `false`, `f` or `0` in the first row is a failure.
     async fn smoke(&self, query: &str) -> Result<bool>;
+
+    /// How the database is doing, as far as it says.
+    async fn stats(&self) -> Result<DatabaseStats>;
 
     /// Drops the database, which a drill made, with all that is in it.
     async fn discard(&self) -> Result<()>;

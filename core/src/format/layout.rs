@@ -1,7 +1,7 @@
 //! Every object name of a store, made here and nowhere else, from ids only.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
 
 use crate::id::{BackupId, DatabaseName};
 use crate::report::ProofKind;
@@ -67,6 +67,21 @@ pub(crate) fn proof(at: Timestamp, kind: ProofKind, attempt: u32) -> String {
     let time = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S");
     let tail = if attempt < 2 { String::new() } else { format!("-{attempt}") };
     format!("proof-{time}-{}{tail}.json", kind.as_str())
+}
+
+/// The backup whose name an object of the database's folder holds, if it is a reservation.
+pub(crate) fn reserved(folder: &str, object: &str) -> Option<BackupId> {
+    (folder == "control").then(|| object.strip_suffix(".run")?.parse().ok())?
+}
+
+/// When the check of a proof ended, and its kind, from its name.
+pub(crate) fn proof_parts(name: &str) -> Option<(Timestamp, ProofKind)> {
+    let rest = name.strip_prefix("proof-")?.strip_suffix(".json")?;
+    let (time, kind) = rest.split_at_checked(15)?;
+    let at = civil::DateTime::strptime("%Y%m%d-%H%M%S", time).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    let is = |wanted: &ProofKind| kind[1..].split('-').next() == Some(wanted.as_str());
+    let kind = kind.starts_with('-').then(|| [ProofKind::Verify, ProofKind::Drill].into_iter().find(is))??;
+    Some((at, kind))
 }
 
 /// Whether an object of a backup is a proof.

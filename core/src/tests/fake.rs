@@ -12,7 +12,7 @@ use crate::engine::*;
 use crate::error::{Code, Error, Result};
 use crate::format::checksum::RowHasher;
 use crate::id::EngineKind;
-use crate::report::{ConsistencyPoint, Probe, TableSummary, Warning};
+use crate::report::{ConsistencyPoint, DatabaseStats, Probe, TableSummary, Warning};
 
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
@@ -98,6 +98,10 @@ impl Engine for Fake {
 
     async fn smoke(&self, query: &str) -> Result<bool> {
         Ok(query == "true")
+    }
+
+    async fn stats(&self) -> Result<DatabaseStats> {
+        Ok(DatabaseStats::new(self.kind(), "1".to_owned()))
     }
 
     async fn discard(&self) -> Result<()> {

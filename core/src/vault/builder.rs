@@ -190,6 +190,7 @@ impl VaultBuilder {
             settings: self.settings,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             session: OnceCell::new(),
+            facts: crate::observe::Facts::default(),
         }));
         // A wrong key or a foreign store is told now, not at two in the morning. What is not there yet may come.
         match vault.session().await {

@@ -16,12 +16,13 @@ pub(crate) use env::read_secret;
 pub use options::VaultOptions;
 #[cfg(feature = "schema")]
 pub(crate) use verbs::describe as describe_verbs;
-pub use verbs::{Backup, Drill, Export, List, Restore, RotateKey, Show, Verb, Verify};
+pub use verbs::*;
 
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::id::DatabaseName;
+use crate::observe::Facts;
 use crate::ops::session::Session;
 use crate::report::Probe;
 use crate::settings::Settings;
@@ -53,6 +54,7 @@ struct Inner {
     settings: Settings,
     clock: Arc<dyn Clock>,
     session: OnceCell<Arc<Session>>,
+    facts: Facts,
 }
 
 impl Vault {
@@ -92,6 +94,14 @@ impl Vault {
     /// `store_unavailable`, `store_denied`, `store_not_found`.
     pub async fn databases(&self) -> Result<Vec<DatabaseName>> {
         self.0.place.databases().await
+    }
+
+    /// The database's name in the store, as far as it is known without asking.
+    fn label(&self) -> String {
+        let session = self.0.session.get().map(|session| session.database.to_string());
+        let named = || self.0.name.as_ref().map(ToString::to_string);
+        let own = || self.0.engine.as_ref().map(|engine| DatabaseName::sanitize(engine.database()).to_string());
+        session.or_else(named).or_else(own).unwrap_or_default()
     }
 
     fn engine(&self) -> Result<&Arc<dyn Engine>> {

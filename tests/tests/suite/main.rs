@@ -14,6 +14,7 @@ mod interop;
 mod layers;
 mod memory;
 mod memory_promised;
+mod observed;
 mod postgres_life;
 mod recover;
 mod secrets;

@@ -28,6 +28,7 @@ mod schedule;
 mod snapshot;
 mod socket;
 mod statements;
+mod stats;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::id::EngineKind;
-use crate::report::{Probe, TableSummary};
+use crate::report::{DatabaseStats, Probe, TableSummary};
 
 use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 
@@ -94,6 +95,10 @@ impl Engine for Postgres {
 
     async fn smoke(&self, query: &str) -> Result<bool> {
         probe::smoke(&self.server, query).await
+    }
+
+    async fn stats(&self) -> Result<DatabaseStats> {
+        stats::stats(&self.server).await
     }
 
     async fn discard(&self) -> Result<()> {

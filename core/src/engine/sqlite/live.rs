@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::blocking::{Stop, blocking};
-use super::{dump, probe};
+use super::{dump, probe, stats};
 use crate::error::{Code, Error, Result};
 
 /// What is done on a live file.
@@ -26,6 +26,8 @@ pub(crate) enum Task {
     Copy { from: PathBuf, to: PathBuf },
     /// Who it is: answers [`Probe`](crate::Probe).
     Probe { path: PathBuf },
+    /// How it is doing: answers [`DatabaseStats`](crate::DatabaseStats).
+    Stats { path: PathBuf },
     /// Whether a query holds: answers `true` or `false`.
     Smoke { path: PathBuf, query: String },
 }
@@ -35,6 +37,7 @@ impl Task {
         match self {
             Self::Copy { from, to } => answer(dump::copy(&from, &to, stop)?),
             Self::Probe { path } => answer(probe::probe(&path, stop)?),
+            Self::Stats { path } => answer(stats::stats(&path, stop)?),
             Self::Smoke { path, query } => answer(probe::smoke(&path, &query, stop)?),
         }
     }

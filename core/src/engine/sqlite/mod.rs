@@ -13,6 +13,7 @@ pub(crate) mod live;
 mod load;
 mod probe;
 mod source;
+mod stats;
 mod summary;
 mod temp;
 mod url;
@@ -30,7 +31,7 @@ use self::live::Task;
 use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
-use crate::report::{Probe, TableSummary};
+use crate::report::{DatabaseStats, Probe, TableSummary};
 
 /// One SQLite database file, which need not exist yet.
 #[derive(Debug, Clone)]
@@ -105,6 +106,10 @@ impl Engine for Sqlite {
 
     async fn smoke(&self, query: &str) -> Result<bool> {
         Task::Smoke { path: self.path.clone(), query: query.to_owned() }.run(&self.command).await
+    }
+
+    async fn stats(&self) -> Result<DatabaseStats> {
+        Task::Stats { path: self.path.clone() }.run(&self.command).await
     }
 
     async fn discard(&self) -> Result<()> {

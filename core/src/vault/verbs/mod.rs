@@ -1,9 +1,12 @@
 //! The verbs: one a file, with its options and what awaiting it does.
 
 mod backup;
+mod database_stats;
 mod drill;
 mod export;
+mod health;
 mod list;
+mod metrics;
 mod restore;
 mod rotate_key;
 mod show;
@@ -19,9 +22,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use backup::Backup;
+pub use database_stats::AskDatabase;
 pub use drill::Drill;
 pub use export::Export;
+pub use health::Health;
 pub use list::List;
+pub use metrics::Metrics;
 pub use restore::Restore;
 pub use rotate_key::RotateKey;
 pub use show::Show;
@@ -29,9 +35,11 @@ pub use verify::Verify;
 
 use super::Vault;
 use crate::error::{Code, Error, Result};
+use crate::observe::counters::counted;
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
-    BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, RestoreReport, RotateKeyReport, VerifyReport,
+    BackupDetails, BackupReport, BackupSummary, DatabaseStats, DrillReport, ExportReport, HealthReport, RestoreReport,
+    RotateKeyReport, VerifyReport,
 };
 
 /// A verb with its options: await it to run it.
@@ -66,6 +74,11 @@ impl<O> Verb<O> {
         self
     }
 
+    /// Changes the options in place, for those that have no builder method.
+    pub fn options_with(self, change: impl FnOnce(&mut O)) -> Self {
+        self.with(change)
+    }
+
     fn with(mut self, change: impl FnOnce(&mut O)) -> Self {
         change(&mut self.options);
         self
@@ -86,14 +99,14 @@ pub(crate) trait Perform: Send + 'static {
 }
 
 /// Options are read from JSON for callers in other languages.
-async fn perform_json<O>(vault: &Vault, verb: &str, options: Value, run: Run) -> Result<Value>
+async fn perform_json<O>(vault: &Vault, verb: &'static str, options: Value, run: Run) -> Result<Value>
 where
     O: Perform + DeserializeOwned,
     O::Report: Serialize,
 {
     let options: O = serde_json::from_value(options)
         .map_err(|e| Error::new(Code::InvalidOption, format!("options of {verb}: {e}")))?;
-    let report = options.perform(vault.clone(), run).await?;
+    let report = counted(verb, options.perform(vault.clone(), run)).await?;
     serde_json::to_value(report).map_err(|e| Error::new(Code::Internal, format!("report of {verb}: {e}")))
 }
 
@@ -125,7 +138,7 @@ macro_rules! verbs {
             ) -> Result<Value> {
                 let run = Run::new(cancel, on_progress);
                 match verb {
-                    $(stringify!($verb) => perform_json::<$options>(self, verb, options, run).await,)*
+                    $(stringify!($verb) => perform_json::<$options>(self, stringify!($verb), options, run).await,)*
                     _ => Err(Error::new(Code::InvalidOption, format!("there is no verb `{verb}`"))
                         .next(format!("the verbs are {}", [$(stringify!($verb)),*].join(", ")))),
                 }
@@ -138,7 +151,8 @@ macro_rules! verbs {
                 type IntoFuture = BoxFuture<'static, Self::Output>;
 
                 fn into_future(self) -> Self::IntoFuture {
-                    Box::pin(self.options.perform(self.vault, Run::new(self.cancel, self.on_progress)))
+                    let run = Run::new(self.cancel, self.on_progress);
+                    Box::pin(counted(stringify!($verb), self.options.perform(self.vault, run)))
                 }
             }
         )*
@@ -174,4 +188,10 @@ verbs! {
     export(backup): Export => ExportReport;
     /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
     rotate_key(): RotateKey => RotateKeyReport;
+    /// Tells whether database, store, backups and drills are as they should be; what fails is in the report.
+    health(): Health => HealthReport;
+    /// Gives everything that is known of the vault and of this process as Prometheus text (format 0.0.4).
+    metrics(): Metrics => String;
+    /// Asks the database how it is doing: connections, sizes, slow queries, locks, replication.
+    database_stats(): AskDatabase => DatabaseStats;
 }
