@@ -240,6 +240,16 @@ impl Error {
         self.0.next.as_deref()
     }
 
+    /// The same code, message and next step, without the source: for somebody else to read.
+    pub(crate) fn told(&self) -> Self {
+        Self(Box::new(Inner {
+            code: self.0.code,
+            message: self.0.message.clone(),
+            next: self.0.next.clone(),
+            source: None,
+        }))
+    }
+
     pub(crate) fn cancelled() -> Self {
         Self::new(Code::Cancelled, "the operation was cancelled")
     }

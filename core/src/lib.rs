@@ -45,7 +45,7 @@ pub use crypto::auth::{Signer, SigningKey};
 pub use crypto::{Credential, KeyProvider};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{BackupId, DatabaseName, EngineKind, RepositoryId};
-pub use observe::METRICS_CONTENT_TYPE;
+pub use observe::{AlertEvent, Alerts, METRICS_CONTENT_TYPE, Severity};
 pub use progress::{CancellationToken, Phase, Progress, ProgressCallback};
 pub use report::*;
 pub use secret::{Key, Secret};

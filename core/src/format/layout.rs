@@ -37,6 +37,11 @@ pub(crate) fn reservation(database: &DatabaseName, id: &BackupId) -> String {
     format!("{database}/control/{id}.run")
 }
 
+/// Says that an operation failed when it last ran.
+pub(crate) fn failing(database: &DatabaseName, operation: &str) -> String {
+    format!("{database}/control/failing-{operation}.json")
+}
+
 /// The `n`-th volume of a backup, counted from 1.
 pub(crate) fn volume(n: u32, sealed: bool) -> String {
     format!("volume-{n:04}.zip{}", if sealed { ".enc" } else { "" })

@@ -19,6 +19,19 @@ pub(crate) struct Count {
     pub(crate) seconds: f64,
 }
 
+static ALERTS: Mutex<BTreeMap<(&'static str, &'static str), u64>> = Mutex::new(BTreeMap::new());
+
+/// Counts an alert to a receiver: `delivered` or `failed`.
+pub(crate) fn alert(receiver: &'static str, outcome: &'static str) {
+    *ALERTS.lock().unwrap_or_else(PoisonError::into_inner).entry((receiver, outcome)).or_default() += 1;
+    ::metrics::counter!("lastgood_alerts_total", "receiver" => receiver, "outcome" => outcome).increment(1);
+}
+
+/// All alerts, by receiver and outcome.
+pub(crate) fn alerts() -> BTreeMap<(&'static str, &'static str), u64> {
+    ALERTS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 static COUNTS: Mutex<BTreeMap<&'static str, Count>> = Mutex::new(BTreeMap::new());
 
 /// All counts, by verb.

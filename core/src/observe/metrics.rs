@@ -133,6 +133,9 @@ fn operations(text: &mut Text) {
         c.ended.iter().map(move |(outcome, n)| (labels(&[("op", op), ("outcome", outcome)]), Some(*n as f64)))
     });
     text.family("lastgood_operations_total", "Operations of this process that ended", "counter", ended.collect());
+    let alerts = counters::alerts().into_iter();
+    let alerts = alerts.map(|((to, how), n)| (labels(&[("receiver", to), ("outcome", how)]), Some(n as f64)));
+    text.family("lastgood_alerts_total", "Alerts of this process", "counter", alerts.collect());
     let name = "lastgood_operation_duration_seconds";
     text.head(name, "Duration of the operations of this process", "summary");
     for (op, count) in &counts {

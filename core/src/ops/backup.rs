@@ -7,6 +7,7 @@ use tracing::{Instrument, info_span};
 
 use super::pipeline::{Event, Pipeline, codec_of};
 use super::session::{Session, millis_since};
+use super::size;
 use super::volumes::{VolumeOptions, Volumes};
 use crate::engine::{Engine, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
@@ -242,9 +243,12 @@ impl Backup<'_> {
     }
 
     async fn commit(&self, dumped: Dumped, data_key: Option<&Key>, began: Instant) -> Result<BackupReport> {
-        let Dumped { server_version, summary, files, volumes } = dumped;
+        let Dumped { server_version, mut summary, files, volumes } = dumped;
         let session = self.session;
-        let (sequence, previous) = self.previous().await?;
+        let committed = session.committed().await?;
+        let (sequence, previous) = self.previous(&committed).await?;
+        let source_bytes = files.iter().map(File::bytes).sum();
+        summary.warnings.extend(size::out_of_line(session, &committed, source_bytes).await);
         let volumes: Vec<_> = volumes.into_iter().map(|(volume, _)| volume).collect();
         let finished = session.clock.now();
         let header = Header {
@@ -262,7 +266,7 @@ impl Backup<'_> {
             base: None,
             sequence,
             previous,
-            source_bytes: files.iter().map(File::bytes).sum(),
+            source_bytes,
             stored_bytes: volumes.iter().map(|v| v.bytes).sum(),
             tables: summary.tables.len() as u64,
             rows: summary.tables.iter().map(|t| t.rows).sum(),
@@ -299,8 +303,7 @@ impl Backup<'_> {
     }
 
     /// The database's newest manifest before this one, and this one's number.
-    async fn previous(&self) -> Result<(u64, Option<Previous>)> {
-        let committed = self.session.committed().await?;
+    async fn previous(&self, committed: &[BackupId]) -> Result<(u64, Option<Previous>)> {
         let Some(id) = committed.last().cloned() else { return Ok((1, None)) };
         let bytes = self.session.manifest_bytes(&id).await?;
         // A damaged predecessor must not stop tonight's backup; verification tells of it.

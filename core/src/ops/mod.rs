@@ -10,5 +10,6 @@ mod pipeline;
 pub(crate) mod restore;
 pub(crate) mod rotate;
 pub(crate) mod session;
+mod size;
 pub(crate) mod verify;
 mod volumes;

@@ -15,6 +15,8 @@ use crate::engine::{self, Engine};
 use crate::error::{Code, Error, Result};
 use crate::format::marker::Marker;
 use crate::id::DatabaseName;
+use crate::observe::alert::Alerter;
+use crate::observe::{Alerts, Facts};
 use crate::ops::keys::{KeyOptions, Keys};
 use crate::ops::session::open_store;
 use crate::secret::{Key, Secret};
@@ -33,6 +35,7 @@ pub struct VaultBuilder {
     object_store: Option<Arc<dyn ObjectStore>>,
     engine: Option<Arc<dyn Engine>>,
     clock: Option<Arc<dyn Clock>>,
+    pub(super) alerts: Option<Alerts>,
     pub(super) errors: Vec<Error>,
 }
 
@@ -145,6 +148,13 @@ impl VaultBuilder {
         self
     }
 
+    /// Who is told when something failed, works again, or looks odd.
+    #[must_use]
+    pub fn alerts(mut self, alerts: Alerts) -> Self {
+        self.alerts = Some(alerts);
+        self
+    }
+
     /// Numbers and choices.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
@@ -190,7 +200,8 @@ impl VaultBuilder {
             settings: self.settings,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             session: OnceCell::new(),
-            facts: crate::observe::Facts::default(),
+            facts: Facts::default(),
+            alerter: self.alerts.map(Alerter::new).transpose()?,
         }));
         // A wrong key or a foreign store is told now, not at two in the morning. What is not there yet may come.
         match vault.session().await {

@@ -6,6 +6,7 @@ use super::VaultBuilder;
 use crate::crypto::auth::{Signer, SigningKey};
 use crate::crypto::{Credential, Recipients};
 use crate::error::{Code, Error, Result};
+use crate::observe::Alerts;
 use crate::secret::Secret;
 
 impl VaultBuilder {
@@ -15,6 +16,7 @@ impl VaultBuilder {
     /// `BACKUP_PROVIDER` with `S3_BUCKET`, `AZURE_CONTAINER`, `GCS_BUCKET` or `BACKUP_FOLDER`, and `BACKUP_PREFIX`); `BACKUP_NAME`;
     /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
     /// (separated by commas); `BACKUP_SIGNING_KEY_FILE`.
+    /// `BACKUP_ALERT_SLACK_URL`, `_DISCORD_URL`, `_PAGERDUTY_KEY`, `_WEBHOOK_URL` with `_WEBHOOK_SECRET`, `_PING_URL`.
     /// The store's own variables (`AWS_*`, `AZURE_*`, `GOOGLE_*`) are always heeded.
     #[must_use]
     pub fn env(mut self) -> Self {
@@ -62,8 +64,26 @@ impl VaultBuilder {
             let signers = list.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse::<Signer>);
             self.keys.trusted_signers = signers.collect::<Result<_>>()?;
         }
+        if self.alerts.is_none() {
+            self.alerts = alerts(var)?;
+        }
         Ok(())
     }
+}
+
+fn alerts(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Alerts>> {
+    let secret = |name: &str| Ok::<_, Error>(var(name)?.map(Secret::new));
+    let alerts = Alerts {
+        slack_url: secret("BACKUP_ALERT_SLACK_URL")?,
+        discord_url: secret("BACKUP_ALERT_DISCORD_URL")?,
+        pagerduty_key: secret("BACKUP_ALERT_PAGERDUTY_KEY")?,
+        webhook_url: secret("BACKUP_ALERT_WEBHOOK_URL")?,
+        webhook_secret: secret("BACKUP_ALERT_WEBHOOK_SECRET")?,
+        ping_url: secret("BACKUP_ALERT_PING_URL")?,
+        ..Alerts::default()
+    };
+    let given = [&alerts.slack_url, &alerts.discord_url, &alerts.pagerduty_key, &alerts.webhook_url, &alerts.ping_url];
+    Ok(given.iter().any(|url| url.is_some()).then_some(alerts))
 }
 
 fn database_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<String>> {

@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::id::DatabaseName;
 use crate::observe::Facts;
+use crate::observe::alert::{Alerter, Source};
 use crate::ops::session::Session;
 use crate::report::Probe;
 use crate::settings::Settings;
@@ -55,6 +56,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     session: OnceCell<Arc<Session>>,
     facts: Facts,
+    alerter: Option<Alerter>,
 }
 
 impl Vault {
@@ -94,6 +96,12 @@ impl Vault {
     /// `store_unavailable`, `store_denied`, `store_not_found`.
     pub async fn databases(&self) -> Result<Vec<DatabaseName>> {
         self.0.place.databases().await
+    }
+
+    /// Where this vault's alerts come from.
+    fn alert_source(&self) -> Source {
+        let (vault, database) = (self.0.place.to_string(), self.label());
+        Source { vault, database, session: self.0.session.get().cloned() }
     }
 
     /// The database's name in the store, as far as it is known without asking.

@@ -10,6 +10,7 @@ use super::env::read_secret;
 use crate::crypto::Credential;
 use crate::crypto::auth::SigningKey;
 use crate::error::Result;
+use crate::observe::Alerts;
 use crate::secret::Secret;
 use crate::settings::Settings;
 
@@ -45,6 +46,8 @@ pub struct VaultOptions {
     pub allow_weak_passphrase: bool,
     /// The scrypt work factor (log2 of N, 1 to 18) of passphrase slots that are written. Absent: 16.
     pub work_factor: Option<u8>,
+    /// Who is told when something failed, works again, or looks odd. Absent: as the environment says.
+    pub alerts: Option<Alerts>,
     /// Numbers and choices.
     pub settings: Settings,
 }
@@ -67,6 +70,7 @@ impl VaultBuilder {
         self.database = options.database;
         self.store = options.store;
         self.name = options.name;
+        self.alerts = options.alerts;
         let store_options = options.store_options.into_iter();
         self.store_options.extend(store_options.map(|(key, value)| (key, value.expose().to_owned())));
         self.keys.unencrypted = options.unencrypted;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod alerts;
 mod bad_input;
 mod by_hand;
 mod corruption;

@@ -98,6 +98,20 @@ pub(crate) trait Perform: Send + 'static {
     fn perform(self, vault: Vault, run: Run) -> impl Future<Output = Result<Self::Report>> + Send;
 }
 
+/// Counts a verb's run and tells those who want to be alerted.
+async fn watched<R: Serialize>(vault: &Vault, verb: &'static str, work: impl Future<Output = Result<R>>) -> Result<R> {
+    // On the heap: a verb's future is large, and others are made of it.
+    let work = Box::pin(work);
+    let Some(alerter) = &vault.0.alerter else { return counted(verb, work).await };
+    let (result, ()) = tokio::join!(counted(verb, work), alerter.begins(verb));
+    let told = match &result {
+        Ok(report) => Ok(serde_json::to_value(report).unwrap_or_default()),
+        Err(e) => Err(e.told()),
+    };
+    alerter.ended(verb, &vault.alert_source(), vault.0.clock.now(), &told).await;
+    result
+}
+
 /// Options are read from JSON for callers in other languages.
 async fn perform_json<O>(vault: &Vault, verb: &'static str, options: Value, run: Run) -> Result<Value>
 where
@@ -106,7 +120,7 @@ where
 {
     let options: O = serde_json::from_value(options)
         .map_err(|e| Error::new(Code::InvalidOption, format!("options of {verb}: {e}")))?;
-    let report = counted(verb, options.perform(vault.clone(), run)).await?;
+    let report = watched(vault, verb, options.perform(vault.clone(), run)).await?;
     serde_json::to_value(report).map_err(|e| Error::new(Code::Internal, format!("report of {verb}: {e}")))
 }
 
@@ -152,7 +166,10 @@ macro_rules! verbs {
 
                 fn into_future(self) -> Self::IntoFuture {
                     let run = Run::new(self.cancel, self.on_progress);
-                    Box::pin(counted(stringify!($verb), self.options.perform(self.vault, run)))
+                    Box::pin(async move {
+                        let work = self.options.perform(self.vault.clone(), run);
+                        watched(&self.vault, stringify!($verb), work).await
+                    })
                 }
             }
         )*
