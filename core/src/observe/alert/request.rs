@@ -11,6 +11,7 @@ const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
 /// One HTTP request: POST with this body.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "alerts"), allow(dead_code, reason = "nothing is sent"))]
 pub(super) struct Request {
     /// Who gets it, for logs.
     pub(super) receiver: &'static str,
