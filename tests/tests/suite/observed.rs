@@ -166,3 +166,34 @@ async fn a_role_without_privileges_gets_what_it_may_see() {
     server.drop("observed_plain");
     server.psql("postgres", "DROP ROLE observed_nobody");
 }
+
+/// Names that an expression or a panel uses.
+fn names_in(text: &str) -> std::collections::BTreeSet<String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !word(c)).filter(|w| w.starts_with("lastgood_")).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_and_dashboard_use_metrics_that_exist() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/observability");
+    for arguments in [["check", "rules", "rules.yml"], ["test", "rules", "rules_test.yml"]] {
+        testkit::tool(Command::new("promtool").args(arguments).current_dir(&folder));
+    }
+    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
+    let url = server.create("observed_rules");
+    server.psql("observed_rules", "CREATE TABLE t (i int)");
+    let world = World::new();
+    let mut alerts = lastgood::Alerts::default();
+    alerts.command = vec!["true".to_owned()];
+    let vault = world.builder(&url).alerts(alerts).open().await.unwrap();
+    let backup = vault.backup().await.unwrap();
+    vault.verify(&backup.id).await.unwrap();
+    vault.drill(&backup.id).await.unwrap();
+    let there = names_in(&vault.metrics().await.unwrap());
+    for file in ["rules.yml", "dashboard.json"] {
+        for name in names_in(&std::fs::read_to_string(folder.join(file)).unwrap()) {
+            assert!(there.contains(&name), "{file} uses {name}, which is not among {there:?}");
+        }
+    }
+    server.drop("observed_rules");
+}

@@ -53,7 +53,8 @@ pub(super) async fn stats(server: &Server) -> Result<DatabaseStats> {
 const DATABASE: &str = "SELECT pg_catalog.current_setting('server_version'), \
     pg_catalog.pg_database_size(pg_catalog.current_database()), d.deadlocks, \
     d.blks_hit::pg_catalog.float8 / nullif(d.blks_hit + d.blks_read, 0), \
-    (SELECT pg_catalog.max(extract(epoch FROM pg_catalog.now() - a.xact_start)) FROM pg_catalog.pg_stat_activity a \
+    (SELECT coalesce(pg_catalog.max(extract(epoch FROM pg_catalog.now() - a.xact_start)), \
+      CASE WHEN pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN 0 END) FROM pg_catalog.pg_stat_activity a \
      WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()), \
     (SELECT pg_catalog.count(DISTINCT l.pid) FROM pg_catalog.pg_locks l WHERE NOT l.granted), \
     CASE WHEN pg_catalog.pg_is_in_recovery() \
