@@ -137,6 +137,8 @@ codes! {
     UnsupportedObject = "unsupported_object", Refused;
     /// The restore target already holds data.
     TargetNotEmpty = "target_not_empty", Refused;
+    /// The live database is used in a way that would not survive if another took its place.
+    TargetInUse = "target_in_use", Refused;
     /// A role that the backup refers to does not exist at the target.
     MissingRole = "missing_role", Refused;
     /// An extension that the backup needs cannot be created at the target.

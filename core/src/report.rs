@@ -264,8 +264,22 @@ pub struct RestoreReport {
     pub bytes: u64,
     /// Milliseconds it took.
     pub duration_ms: u64,
+    /// What became of the database that was there, when the restored one was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<Promoted>,
     /// What could not be restored exactly.
     pub warnings: Vec<Warning>,
+}
+
+/// A restored database that took the place of the live one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promoted {
+    /// What the database that was there is called now (for SQLite, its path); absent when there was none.
+    pub kept: Option<String>,
+    /// How to go back to it: SQL for any other database of the server, or commands of a shell.
+    pub go_back: Vec<String>,
+    /// How to drop it once nobody will go back.
+    pub drop_kept: Vec<String>,
 }
 
 /// An export: the dump as a directory that stock tools load.

@@ -113,7 +113,9 @@ pub(super) enum Command {
         query: Vec<String>,
     },
     /// Restore one backup into an empty database
-    #[command(after_help = "Example:\n  lastgood restore latest --target postgres://app@db/shop_restored")]
+    #[command(
+        after_help = "Example:\n  lastgood restore latest --target postgres://app@db/shop_restored\n  lastgood restore latest --target postgres://app@db/shop --promote --query 'SELECT count(*) > 1000 FROM orders'"
+    )]
     Restore {
         /// Id, beginning of one, or `latest`
         backup: String,
@@ -129,6 +131,12 @@ pub(super) enum Command {
         /// Leave out grants
         #[arg(long)]
         no_privileges: bool,
+        /// The target is a live database: restore beside it, compare, swap the two by name, and keep the old one
+        #[arg(long, conflicts_with = "overwrite")]
+        promote: bool,
+        /// Query that must succeed before the swap, and not answer false or 0; may be repeated
+        #[arg(long, value_name = "SQL", requires = "promote")]
+        query: Vec<String>,
     },
     /// Write one backup into a folder that stock tools load
     #[command(after_help = "Example:\n  lastgood export latest dump && pg_restore -j2 --create -d postgres dump")]

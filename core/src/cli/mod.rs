@@ -86,8 +86,12 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             bar.clear();
             output.drill(&report?)
         }
-        Command::Restore { backup, target, overwrite, no_owner, no_privileges } => {
+        Command::Restore { backup, target, overwrite, no_owner, no_privileges, promote, query } => {
             let mut verb = vault.restore(backup).target(target);
+            if promote {
+                verb = verb.promote();
+            }
+            verb = query.into_iter().fold(verb, |verb, query| verb.query(query));
             if overwrite {
                 verb = verb.overwrite();
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::error::{Code, Error, Result};
 use crate::report::{
-    BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, RestoreReport, RotateKeyReport,
+    BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, Promoted, RestoreReport, RotateKeyReport,
     VerifyReport, Warning,
 };
 
@@ -113,14 +113,9 @@ impl Output {
 
     pub(super) fn restore(&self, r: &RestoreReport) -> Result<()> {
         self.say(r, || {
-            format!(
-                "{} was restored into {}: {} in {}\n{}",
-                r.id,
-                r.target,
-                size(r.bytes),
-                duration(r.duration_ms),
-                warnings(&r.warnings)
-            )
+            let text =
+                format!("{} was restored into {}: {} in {}\n", r.id, r.target, size(r.bytes), duration(r.duration_ms));
+            text + &r.promoted.as_ref().map(promoted).unwrap_or_default() + &warnings(&r.warnings)
         })
     }
 
@@ -175,6 +170,13 @@ fn proof(b: &BackupSummary) -> String {
         (_, None, Some(at)) => format!("verified {} ago", age(at)),
         _ => "none".to_owned(),
     }
+}
+
+fn promoted(p: &Promoted) -> String {
+    let Some(kept) = &p.kept else { return "there was no database of this name before\n".to_owned() };
+    let lines = |lines: &[String]| lines.iter().fold(String::new(), |text, line| text + "  " + line + "\n");
+    let (back, drop) = (lines(&p.go_back), lines(&p.drop_kept));
+    format!("the database that was there is kept as {kept}\nto go back to it:\n{back}to drop it:\n{drop}")
 }
 
 fn warnings(warnings: &[Warning]) -> String {

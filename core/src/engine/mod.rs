@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
-use crate::report::{ConsistencyPoint, DatabaseStats, Probe, TableSummary, Warning};
+use crate::report::{ConsistencyPoint, DatabaseStats, Probe, Promoted, TableSummary, Warning};
 use crate::settings::{Codec, Settings};
 
 #[cfg(feature = "postgres")]
@@ -100,7 +100,7 @@ pub struct SnapshotOptions {
 }
 
 /// How a dump is to be loaded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RestoreOptions {
     /// Parts that will be loaded at the same time.
     pub jobs: usize,
@@ -110,6 +110,38 @@ pub struct RestoreOptions {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
+    /// The target may hold anything: it will be asked to [`Target::promote`] the result.
+    pub promote: bool,
+}
+
+/// What a database is called after it gave way: `shop_before_20251121_020001`, in UTC, so that names sort by time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suffix(pub jiff::Timestamp);
+
+impl Suffix {
+    /// The name of the database that gave way to a restored one, in at most so many bytes.
+    #[must_use]
+    pub fn before(&self, name: &str, max_bytes: usize) -> String {
+        self.name(name, "before", max_bytes)
+    }
+
+    /// The name of the restored database, should it have to give way again.
+    #[must_use]
+    pub fn restored(&self, name: &str, max_bytes: usize) -> String {
+        self.name(name, "restored", max_bytes)
+    }
+
+    fn name(&self, name: &str, what: &str, max_bytes: usize) -> String {
+        let time = self.0.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S");
+        shortened(name, &format!("_{what}_{time}"), max_bytes)
+    }
+}
+
+/// The name with this suffix, in at most so many bytes: the name is cut, the suffix is not.
+#[must_use]
+pub fn shortened(name: &str, suffix: &str, max_bytes: usize) -> String {
+    let end = name.floor_char_boundary(max_bytes.saturating_sub(suffix.len()));
+    name[..end].to_owned() + suffix
 }
 
 /// One file of a dump, as planned.
@@ -192,6 +224,35 @@ pub trait Target: Send + Sync + Debug {
     /// Builds what comes after the data, checks, and makes the result visible. Returns what could not be kept.
     async fn finish(&mut self) -> Result<Vec<Warning>>;
 
+    /// Builds what comes after the data, as [`Target::finish`] does, and shows the result to whoever is to check it before
+    /// anybody else sees it. Nobody may be connected to it any more when it is then promoted.
+    async fn stage(&mut self) -> Result<(Arc<dyn Engine>, Vec<Warning>)> {
+        Err(Error::new(Code::UnsupportedDatabase, "databases of this engine cannot be promoted")
+            .next("restore into a new database, and let the application use that one"))
+    }
+
+    /// Lets what was staged take the place of the live database, which keeps its content under its own name with this
+    /// suffix. Either all of that happens or nothing. Returns also what the two differ in, beside their content.
+    async fn promote(&mut self, _suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
+        Err(Error::new(Code::Internal, "nothing was staged"))
+    }
+
     /// Takes back what was done so far: called after an error or a cancellation, also one in the middle of `finish`.
     async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_databases_that_gave_way_sort_by_time_and_fit() {
+        let suffix = Suffix(jiff::Timestamp::from_second(1_763_690_401).unwrap_or_default());
+        assert_eq!(suffix.before("shop", 63), "shop_before_20251121_020001");
+        assert_eq!(suffix.restored("shop", 63), "shop_restored_20251121_020001");
+        let long = "ä".repeat(31);
+        let name = suffix.before(&long, 63);
+        assert_eq!(name, format!("{}_before_20251121_020001", "ä".repeat(20)));
+        assert!(name.len() <= 63);
+    }
 }

@@ -1,16 +1,17 @@
-//! Proves a backup: restores it into a scratch database, compares counts and hashes, runs the caller's queries.
+//! Proves a backup: restores it into a scratch database and compares that with what was backed up.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::compare::{differences, first_of};
 use super::restore::load;
 use super::session::{Opened, Session, millis_since};
 use super::verify::keep;
 use crate::engine::{Engine, RestoreOptions};
 use crate::error::{Code, Error, Result};
 use crate::id::{BackupId, random_hex};
-use crate::progress::{Phase, Run};
-use crate::report::{DrillReport, ProofKind, ProofSummary, TableSummary, Warning};
+use crate::progress::Run;
+use crate::report::{DrillReport, ProofKind, ProofSummary};
 
 /// Where a drill restores to, and what it asks there.
 pub(crate) struct Scratch {
@@ -51,9 +52,8 @@ pub(crate) async fn drill(session: &Arc<Session>, id: &BackupId, scratch: &Scrat
     };
     keep(session, &backup, summary.clone()).await?;
     let (mut report, problems) = result?;
-    if let Some(first) = problems.first() {
-        let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
-        return Err(Error::new(Code::DrillMismatch, format!("{id} was restored and differs: {first}{more}"))
+    if let Some(first) = first_of(&problems) {
+        return Err(Error::new(Code::DrillMismatch, format!("{id} was restored and differs: {first}"))
             .next("make a new backup now; `show` lists all differences"));
     }
     report.duration_ms = summary.duration_ms;
@@ -69,24 +69,11 @@ async fn rehearse(
 ) -> Result<(DrillReport, Vec<String>)> {
     let jobs = session.settings.jobs;
     // A drill proves the data: who owns it at home need not exist where it is rehearsed.
-    let options = RestoreOptions { jobs, overwrite: false, no_owner: true, no_privileges: true };
-    let warnings: Vec<Warning> = load(session, Arc::clone(backup), &*scratch.engine, &options, run).await?;
+    let options = RestoreOptions { jobs, no_owner: true, no_privileges: true, ..RestoreOptions::default() };
+    let loaded = load(session, Arc::clone(backup), &*scratch.engine, &options, None, run).await?;
     let restore_ms = millis_since(began);
-    run.begin(Phase::Comparing, None);
     let tables = &backup.body.tables;
-    let found = run.until_cancelled(scratch.engine.summarize(tables, jobs)).await?;
-    let mut problems = compare(tables, &found);
-    for query in &scratch.queries {
-        match run.until_cancelled(scratch.engine.smoke(query)).await {
-            Ok(true) => {}
-            Ok(false) => problems.push(format!("the query `{query}` said no")),
-            Err(e) if e.code() == Code::DatabaseError => {
-                problems.push(format!("the query `{query}` failed: {}", e.message()))
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    run.end();
+    let problems = differences(&*scratch.engine, tables, &scratch.queries, jobs, run).await?;
     let report = DrillReport {
         id: backup.stored.header.id.clone(),
         tables: tables.len() as u64,
@@ -94,38 +81,7 @@ async fn rehearse(
         queries: scratch.queries.len() as u64,
         restore_ms,
         duration_ms: 0,
-        warnings,
+        warnings: loaded.warnings,
     };
     Ok((report, problems))
-}
-
-/// What differs between what was backed up and what was restored.
-fn compare(expected: &[TableSummary], found: &[TableSummary]) -> Vec<String> {
-    let mut problems = Vec::new();
-    for table in expected {
-        match found.iter().find(|f| f.name == table.name) {
-            None => problems.push(format!("table {} is missing", table.name)),
-            Some(f) if f.rows != table.rows => {
-                problems.push(format!("table {} has {} rows instead of {}", table.name, f.rows, table.rows))
-            }
-            Some(f) if f.hash != table.hash => problems.push(format!("table {} has other content", table.name)),
-            Some(_) => {}
-        }
-    }
-    problems
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_of_difference_is_found() {
-        let table =
-            |name: &str, rows, hash: &str| TableSummary { name: name.into(), columns: vec![], rows, hash: hash.into() };
-        let expected = [table("a", 1, "x"), table("b", 2, "y"), table("c", 3, "z"), table("d", 4, "w")];
-        let found = [table("d", 4, "w"), table("b", 1, "y"), table("a", 1, "other")];
-        let problems = compare(&expected, &found);
-        assert_eq!(problems, ["table a has other content", "table b has 1 rows instead of 2", "table c is missing"]);
-    }
 }

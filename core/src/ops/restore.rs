@@ -7,12 +7,13 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::task::JoinSet;
 
 use super::parts::PartReader;
+use super::promote::{Promotion, promote};
 use super::session::{Opened, Session, millis_since};
 use crate::engine::{Engine, FileRole, PartPlace, RestoreOptions, StoredFile, Target};
 use crate::error::{Code, Error, Result};
 use crate::format::manifest::File;
 use crate::progress::{Phase, Run};
-use crate::report::{RestoreReport, Warning};
+use crate::report::{Promoted, RestoreReport, Warning};
 
 /// Schema files larger than this are refused before they are read: 1 GiB.
 const MAX_SCHEMA_BYTES: u64 = 1 << 30;
@@ -22,23 +23,32 @@ pub(crate) async fn restore(
     backup: Arc<Opened>,
     engine: &dyn Engine,
     options: &RestoreOptions,
+    promotion: Option<&Promotion>,
     run: &Run,
 ) -> Result<RestoreReport> {
     let began = Instant::now();
     let id = backup.stored.header.id.clone();
     let bytes = backup.body.files.iter().map(File::bytes).sum();
-    let warnings = load(session, backup, engine, options, run).await?;
-    Ok(RestoreReport { id, target: engine.describe(), bytes, duration_ms: millis_since(began), warnings })
+    let Loaded { promoted, warnings } = load(session, backup, engine, options, promotion, run).await?;
+    Ok(RestoreReport { id, target: engine.describe(), bytes, duration_ms: millis_since(began), promoted, warnings })
 }
 
-/// Loads a backup's dump into the engine's database.
+/// A dump that is where it belongs, for all to see.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) promoted: Option<Promoted>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Loads a backup's dump into the engine's database, or beside it for as long as it is being checked.
 pub(super) async fn load(
     session: &Arc<Session>,
     backup: Arc<Opened>,
     engine: &dyn Engine,
     options: &RestoreOptions,
+    promotion: Option<&Promotion>,
     run: &Run,
-) -> Result<Vec<Warning>> {
+) -> Result<Loaded> {
     run.begin(Phase::Preparing, None);
     let header = &backup.stored.header;
     if header.engine != engine.kind() {
@@ -70,7 +80,12 @@ pub(super) async fn load(
         Ok(()) => {
             run.end();
             run.begin(Phase::Finishing, None);
-            run.until_cancelled(target.finish()).await
+            match promotion {
+                None => {
+                    run.until_cancelled(target.finish()).await.map(|warnings| Loaded { warnings, ..Loaded::default() })
+                }
+                Some(promotion) => promote(&mut *target, &backup, promotion, options.jobs, run).await,
+            }
         }
         Err(e) => Err(e),
     };

@@ -17,6 +17,7 @@ mod memory;
 mod memory_promised;
 mod observed;
 mod postgres_life;
+mod promote;
 mod recover;
 mod secrets;
 mod sqlite_beside;

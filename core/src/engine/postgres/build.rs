@@ -12,6 +12,7 @@ use crate::report::Warning;
 
 use super::archive::Archive;
 use super::connect::{APPLICATION, Role, Server, execute, query, query_one};
+use super::database::drop_subscription;
 use super::quote::literal;
 use super::schedule::Schedule;
 use super::statements::{Adapt, describe, is_remark};
@@ -179,7 +180,11 @@ impl Build {
             if kept || entry.drop.is_empty() || entry.drop.starts_with("--") {
                 continue;
             }
-            if let Err(e) = execute(conn, &entry.drop, &format!("dropping {}", describe(entry))).await {
+            let sql = match entry.desc.as_str() {
+                "SUBSCRIPTION" => drop_subscription(&entry.tag),
+                _ => entry.drop.clone(),
+            };
+            if let Err(e) = execute(conn, &sql, &format!("dropping {}", describe(entry))).await {
                 first = first.or(Some(e.next("drop what the failed restore left, or the whole database")));
             }
         }

@@ -1,6 +1,7 @@
 //! The database as an object of the server: how it was created, and creating, renaming and dropping one.
 
 use sqlx::AssertSqlSafe;
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::error::{Code, Error, Result};
@@ -10,6 +11,9 @@ use super::archive::{Archive, Entry};
 use super::connect::{Role, Server, execute, query};
 use super::failure::{failure, state};
 use super::quote::{ident, literal};
+
+/// The longest name the server keeps.
+pub(super) const NAME_BYTES: usize = 63;
 
 /// Connects to a database from which others can be created and dropped.
 pub(super) async fn maintenance(server: &Server) -> Result<PgConnection> {
@@ -117,23 +121,33 @@ pub(super) async fn rename(conn: &mut PgConnection, from: &str, to: &str) -> Res
     execute(conn, &sql, &format!("giving database {from} the name {to}")).await
 }
 
-/// Lets `new` take the name of `name`, which becomes `old`, at once. Sessions that use `name` are ended.
-pub(super) async fn swap(conn: &mut PgConnection, name: &str, old: &str, new: &str) -> Result<()> {
-    let end = format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity WHERE datname = {}",
+/// Drops a database that is ours, with all sessions that use it. One that is not there is no error.
+///
+/// The server drops no database that has subscriptions, so they go first. A restore makes them disabled; one that is
+/// enabled is somebody else's, and the attempt to drop it says so.
+pub(super) async fn drop_database(server: &Server, name: &str) -> Result<()> {
+    let mut conn = maintenance(server).await?;
+    let doing = format!("dropping database {name}");
+    let sql = format!(
+        "SELECT subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+         WHERE d.datname = {} AND NOT s.subenabled",
         literal(name)
     );
-    execute(conn, "BEGIN", "renaming databases").await?;
-    execute(conn, &end, &format!("ending the sessions of database {name}")).await?;
-    rename(conn, name, old).await?;
-    rename(conn, new, name).await?;
-    execute(conn, "COMMIT", "renaming databases").await
+    let subscriptions: Vec<String> = query(&mut conn, &sql, &doing).await?.into_iter().flatten().flatten().collect();
+    if !subscriptions.is_empty() {
+        let mut inside = server.sibling(name).connect(Role::Catalog).await?;
+        for subscription in &subscriptions {
+            execute(&mut inside, &drop_subscription(subscription), &doing).await?;
+        }
+        drop(inside.close().await);
+    }
+    execute(&mut conn, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name)), &doing).await
 }
 
-/// Drops a database with all sessions that use it. One that is not there is no error.
-pub(super) async fn drop_database(conn: &mut PgConnection, name: &str) -> Result<()> {
-    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
-    execute(conn, &sql, &format!("dropping database {name}")).await
+/// The statements that drop a disabled subscription and leave the publisher and its slot alone.
+pub(super) fn drop_subscription(name: &str) -> String {
+    let name = ident(name);
+    format!("ALTER SUBSCRIPTION {name} SET (slot_name = NONE); DROP SUBSCRIPTION {name}")
 }
 
 /// Gives a new database the settings, comment and privileges that the archive has for the source. What the server

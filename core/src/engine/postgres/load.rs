@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use crate::engine::{ByteStream, PartPlace, RestoreOptions, StoredFile, Target};
+use crate::engine::{ByteStream, Engine, PartPlace, RestoreOptions, StoredFile, Suffix, Target};
 use crate::error::{Code, Error, Result};
-use crate::report::Warning;
+use crate::report::{Promoted, Warning};
 
+use super::Postgres;
 use super::archive::{self, Archive, blob_oid};
 use super::build::{Build, Sessions};
 use super::connect::{Role, Server, execute, query};
@@ -21,6 +23,7 @@ use super::large_object;
 use super::place::{self, Place, Replaced};
 use super::pool::Pool;
 use super::preflight;
+use super::promote;
 use super::quote::ident;
 use super::statements::{Pass, describe, pass, split};
 
@@ -54,7 +57,7 @@ impl fmt::Debug for Restore {
 impl PgTarget {
     /// Looks at the target and decides where the restore will go; changes nothing.
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
-        let place = Place::find(server, options.overwrite).await?;
+        let place = Place::find(server, options).await?;
         tracing::debug!(?place, "restoring");
         Ok(Self { server: server.clone(), options: options.clone(), place, restore: None })
     }
@@ -100,12 +103,11 @@ impl PgTarget {
         let restore = self.restore.take();
         match &self.place {
             Place::Staging { name, replaces } => {
-                let mut conn = maintenance(&self.server).await?;
                 if replaces.is_some() {
                     // There only if the end of the restore was cut off.
-                    database::drop_database(&mut conn, &replaced_name(name)).await?;
+                    database::drop_database(&self.server, &replaced_name(name)).await?;
                 }
-                database::drop_database(&mut conn, name).await
+                database::drop_database(&self.server, name).await
             }
             Place::Direct => match restore {
                 Some(restore) => {
@@ -161,16 +163,16 @@ impl PgTarget {
             }
             drop(conn.close().await);
         }
-        let mut conn = maintenance(&self.server).await?;
         if !replaces {
+            let mut conn = maintenance(&self.server).await?;
             let warnings = database::set_properties(&mut conn, staging, archive, self.options.no_privileges).await;
             database::rename(&mut conn, staging, name).await?;
             return Ok(warnings);
         }
         let old = replaced_name(staging);
-        database::swap(&mut conn, name, &old, staging).await?;
+        promote::swap(&self.server, staging, Some(&old)).await?;
         let mut warnings = properties_left_out(archive);
-        if let Err(e) = database::drop_database(&mut conn, &old).await {
+        if let Err(e) = database::drop_database(&self.server, &old).await {
             warnings.push(Warning::new("database_left", format!("the empty database {old} remains: {}", e.message())));
         }
         Ok(warnings)
@@ -223,6 +225,23 @@ impl Target for PgTarget {
             Place::Direct => properties_left_out(&self.restore.as_ref().ok_or_else(not_prepared)?.build.archive),
         });
         Ok(warnings)
+    }
+
+    async fn stage(&mut self) -> Result<(Arc<dyn Engine>, Vec<Warning>)> {
+        let mut warnings = self.complete().await?;
+        let restore = self.restore.as_ref().ok_or_else(not_prepared)?;
+        let archive = &restore.build.archive;
+        let mut conn = maintenance(&self.server).await?;
+        let (name, privileges) = (restore.server.database(), self.options.no_privileges);
+        warnings.extend(database::set_properties(&mut conn, name, archive, privileges).await);
+        Ok((Arc::new(Postgres { server: restore.server.clone() }), warnings))
+    }
+
+    async fn promote(&mut self, suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
+        match &self.place {
+            Place::Staging { name, replaces: None } => promote::promote(&self.server, name, suffix).await,
+            _ => Err(not_prepared()),
+        }
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {

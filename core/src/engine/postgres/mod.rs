@@ -22,6 +22,7 @@ mod plan;
 mod pool;
 mod preflight;
 mod probe;
+mod promote;
 mod quote;
 mod roles;
 mod schedule;
@@ -102,8 +103,7 @@ impl Engine for Postgres {
     }
 
     async fn discard(&self) -> Result<()> {
-        let mut conn = database::maintenance(&self.server).await?;
-        database::drop_database(&mut conn, self.server.database()).await
+        database::drop_database(&self.server, self.server.database()).await
     }
 }
 

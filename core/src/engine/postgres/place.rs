@@ -2,14 +2,13 @@
 
 use sqlx::postgres::PgConnection;
 
+use crate::engine::{RestoreOptions, shortened};
 use crate::error::{Code, Error, Result};
 use crate::id::random_hex;
 
 use super::connect::{Role, Server, query, query_one};
-use super::database::{Options, maintenance};
-
-/// The longest name the server keeps.
-const NAME_BYTES: usize = 63;
+use super::database::{NAME_BYTES, Options, maintenance};
+use super::promote;
 
 /// Where a restore goes.
 #[derive(Debug)]
@@ -33,8 +32,9 @@ impl Place {
     /// Looks at the target and decides; changes nothing.
     ///
     /// # Errors
-    /// `TargetNotEmpty` unless `overwrite`; `DatabaseDenied` if the target does not exist and cannot be created.
-    pub(super) async fn find(server: &Server, overwrite: bool) -> Result<Self> {
+    /// `TargetNotEmpty` unless it may be overwritten; `DatabaseDenied` if the target does not exist and cannot be
+    /// created; `TargetInUse` if it is to give way and cannot.
+    pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
         let mut conn = match server.connect(Role::Catalog).await {
             Ok(conn) => conn,
             Err(e) if e.code() == Code::DatabaseNotFound => {
@@ -48,8 +48,12 @@ impl Place {
             }
             Err(e) => return Err(e),
         };
+        if options.promote {
+            promote::check(&mut conn, server).await?;
+            return Self::staging(server, None);
+        }
         if let Some(contents) = contents(&mut conn).await? {
-            if overwrite {
+            if options.overwrite {
                 return Ok(Self::Direct);
             }
             return Err(Error::new(Code::TargetNotEmpty, format!("{server} is not empty: it holds {contents}"))
@@ -69,15 +73,11 @@ impl Place {
 
     fn staging(server: &Server, replaces: Option<Replaced>) -> Result<Self> {
         let suffix = format!("_restoring_{}", random_hex::<4>()?);
-        let mut name = server.database().to_owned();
-        while name.len() + suffix.len() > NAME_BYTES {
-            name.pop();
-        }
-        Ok(Self::Staging { name: name + &suffix, replaces })
+        Ok(Self::Staging { name: shortened(server.database(), &suffix, NAME_BYTES), replaces })
     }
 }
 
-async fn may_create(conn: &mut PgConnection) -> Result<bool> {
+pub(super) async fn may_create(conn: &mut PgConnection) -> Result<bool> {
     let sql = "SELECT rolsuper OR rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user";
     Ok(query_one(conn, sql, "reading the role's privileges").await?.as_deref() == Some("t"))
 }
@@ -117,6 +117,7 @@ async fn is_plain(conn: &mut PgConnection) -> Result<bool> {
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s WHERE s.setdatabase = d.oid) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE oid >= 16384) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_default_acl) \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_subscription s WHERE s.subdbid = d.oid) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a \
              WHERE a.datid = d.oid AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type = 'client backend') \
          AND EXISTS (SELECT FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_init_privs i \

@@ -13,22 +13,27 @@ use libsqlite3_sys as ffi;
 use rustix::fs::{Access, FallocateFlags, Gid, Uid, access, fallocate, fchown};
 use tokio::task::spawn_blocking;
 
+use super::Sqlite;
 use super::blocking::{Stop, blocking, joined};
 use super::check::{self, Depth};
 use super::failure::{busy, disk_full};
 use super::ffi::{self as sqlite, Connection};
+use super::promote;
 use super::temp::{TempFile, folder_of, need_space, remove_side_files, sync_folder};
-use crate::engine::{ByteStream, PartPlace, RestoreOptions, StoredFile, Target};
+use crate::engine::{ByteStream, Engine, PartPlace, RestoreOptions, StoredFile, Suffix, Target};
 use crate::error::{Code, Error, Result};
-use crate::report::Warning;
+use crate::report::{Promoted, Warning};
 
 /// A file that will become the database, in the folder where the database will be.
 #[derive(Debug)]
 pub(super) struct SqliteTarget {
     path: PathBuf,
-    overwrite: bool,
+    /// Whether what is there may be replaced, with or without being kept.
+    replace: bool,
     loading: Option<Loading>,
     loaded: AtomicU64,
+    /// The loaded and checked file, for as long as somebody else looks at it.
+    staged: Option<TempFile>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +44,8 @@ struct Loading {
 }
 
 pub(super) async fn target(path: &Path, options: &RestoreOptions) -> Result<SqliteTarget> {
-    let (path, overwrite) = (path.to_owned(), options.overwrite);
+    let (path, replace) = (path.to_owned(), options.overwrite || options.promote);
+    let promote = options.promote;
     blocking(move |stop| {
         let path = final_path(path)?;
         let folder = folder_of(&path);
@@ -48,8 +54,11 @@ pub(super) async fn target(path: &Path, options: &RestoreOptions) -> Result<Sqli
                 .next("choose another path for the restored database"));
         }
         access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Error::local(folder, e.into()))?;
-        may_replace(&path, overwrite, stop)?;
-        Ok(SqliteTarget { path, overwrite, loading: None, loaded: AtomicU64::new(0) })
+        if promote {
+            promote::sweep(&path);
+        }
+        may_replace(&path, replace, stop)?;
+        Ok(SqliteTarget { path, replace, loading: None, loaded: AtomicU64::new(0), staged: None })
     })
     .await
 }
@@ -63,7 +72,7 @@ fn final_path(path: PathBuf) -> Result<PathBuf> {
 }
 
 /// Checks that nothing of value is in the way, or that it may be replaced and nobody is using it. Gives what is there.
-fn may_replace(path: &Path, overwrite: bool, stop: &Stop) -> Result<Option<Metadata>> {
+fn may_replace(path: &Path, replace: bool, stop: &Stop) -> Result<Option<Metadata>> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -74,7 +83,7 @@ fn may_replace(path: &Path, overwrite: bool, stop: &Stop) -> Result<Option<Metad
             .next("choose another path for the restored database"));
     }
     if found.len() > 0 {
-        if !overwrite {
+        if !replace {
             return Err(Error::new(Code::TargetNotEmpty, format!("{} already exists", path.display()))
                 .next("restore to another path, or allow it to be overwritten"));
         }
@@ -143,25 +152,62 @@ impl Target for SqliteTarget {
     }
 
     async fn finish(&mut self) -> Result<Vec<Warning>> {
-        let (path, overwrite) = (self.path.clone(), self.overwrite);
-        let loading = self.loading.take().ok_or_else(|| internal("nothing was prepared"))?;
-        if *self.loaded.get_mut() != loading.bytes {
-            return Err(internal("not every part was loaded"));
-        }
-        let temp = Arc::into_inner(loading.temp).ok_or_else(|| internal("a part is still being loaded"))?;
+        let (path, replace, temp) = (self.path.clone(), self.replace, self.take_loaded()?);
         blocking(move |stop| {
+            let mut warnings = examine(&temp, &path, stop)?;
+            warnings.extend(appear(temp, &path, replace, None, stop)?);
+            Ok(warnings)
+        })
+        .await
+    }
+
+    async fn stage(&mut self) -> Result<(Arc<dyn Engine>, Vec<Warning>)> {
+        let (path, temp) = (self.path.clone(), self.take_loaded()?);
+        let (temp, warnings) = blocking(move |stop| {
             let warnings = examine(&temp, &path, stop)?;
-            appear(temp, &path, overwrite, warnings, stop)
+            Ok((temp, warnings))
+        })
+        .await?;
+        let staged = Sqlite::at(temp.path().to_owned());
+        self.staged = Some(temp);
+        Ok((Arc::new(staged), warnings))
+    }
+
+    async fn promote(&mut self, suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
+        let temp = self.staged.take().ok_or_else(|| internal("nothing was staged"))?;
+        let (path, kept) = (self.path.clone(), promote::kept_path(&self.path, suffix));
+        blocking(move |stop| {
+            // Whoever looked at it in WAL mode may have left side files; it is whole without them.
+            remove_side_files(temp.path())?;
+            let there = path.exists();
+            let mut warnings = appear(temp, &path, true, there.then_some(&kept), stop)?;
+            if !there {
+                return Ok((Promoted::default(), warnings));
+            }
+            warnings.push(promote::still_open(&path, &kept));
+            Ok((promote::promoted(&path, &kept), warnings))
         })
         .await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
         blocking(move |_| {
+            let side_files = self.staged.as_ref().map_or(Ok(()), |temp| remove_side_files(temp.path()));
             drop(self);
-            Ok(())
+            side_files
         })
         .await
+    }
+}
+
+impl SqliteTarget {
+    /// The file, once every part of it is loaded.
+    fn take_loaded(&mut self) -> Result<TempFile> {
+        let loading = self.loading.take().ok_or_else(|| internal("nothing was prepared"))?;
+        if *self.loaded.get_mut() != loading.bytes {
+            return Err(internal("not every part was loaded"));
+        }
+        Arc::into_inner(loading.temp).ok_or_else(|| internal("a part is still being loaded"))
     }
 }
 
@@ -200,16 +246,12 @@ fn examine(temp: &TempFile, path: &Path, stop: &Stop) -> Result<Vec<Warning>> {
     })
 }
 
-/// Puts the file in its place. Everything that can fail comes before the rename.
-fn appear(
-    temp: TempFile,
-    path: &Path,
-    overwrite: bool,
-    mut warnings: Vec<Warning>,
-    stop: &Stop,
-) -> Result<Vec<Warning>> {
+/// Puts the file in its place, and keeps the one that is there under the name `kept` if one is given. Everything that
+/// can fail comes before the rename.
+fn appear(temp: TempFile, path: &Path, replace: bool, kept: Option<&PathBuf>, stop: &Stop) -> Result<Vec<Warning>> {
     stop.check()?;
-    if let Some(old) = may_replace(path, overwrite, stop)? {
+    let mut warnings = Vec::new();
+    if let Some(old) = may_replace(path, replace, stop)? {
         let file = temp.file();
         // The owner first: a change of owner clears bits of the mode.
         if fchown(file, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid()))).is_err() {
@@ -220,6 +262,9 @@ fn appear(
         file.set_permissions(Permissions::from_mode(old.mode() & 0o7777)).map_err(|e| Error::local(temp.path(), e))?;
     }
     temp.file().sync_all().map_err(|e| Error::local(temp.path(), e))?;
+    if let Some(kept) = kept {
+        promote::keep(path, kept)?;
+    }
     // Before the rename: SQLite would play an old log into the new file.
     remove_side_files(path)?;
     temp.persist(path)?;

@@ -12,6 +12,7 @@ mod ffi;
 pub(crate) mod live;
 mod load;
 mod probe;
+mod promote;
 mod source;
 mod stats;
 mod summary;

@@ -27,6 +27,10 @@ pub struct Restore {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
+    /// Restore beside the target, check, and let the result take its place; the database that was there is kept.
+    pub promote: bool,
+    /// Queries to run before a promotion; each must succeed, and not answer `false` or `0`.
+    pub queries: Vec<String>,
 }
 
 impl Verb<Restore> {
@@ -49,12 +53,24 @@ impl Verb<Restore> {
     pub fn no_privileges(self) -> Self {
         self.with(|o| o.no_privileges = true)
     }
+
+    /// Restores beside the live database, compares counts and hashes, and lets the result take its place. The
+    /// database that was there is kept under another name.
+    pub fn promote(self) -> Self {
+        self.with(|o| o.promote = true)
+    }
+
+    /// Adds a query that must succeed before a promotion, and not answer `false` or `0`.
+    pub fn query(self, query: impl Into<String>) -> Self {
+        self.with(|o| o.queries.push(query.into()))
+    }
 }
 
 impl Perform for Restore {
     type Report = RestoreReport;
 
     async fn perform(self, vault: Vault, run: Run) -> Result<RestoreReport> {
+        self.check()?;
         let session = vault.session().await?;
         let id = session.resolve(&self.backup).await?;
         let target = match &self.target {
@@ -69,8 +85,27 @@ impl Perform for Restore {
             overwrite: self.overwrite,
             no_owner: self.no_owner,
             no_privileges: self.no_privileges,
+            promote: self.promote,
         };
+        let suffix = engine::Suffix(session.clock.now());
+        let promotion = self.promote.then_some(ops::promote::Promotion { queries: self.queries, suffix });
         let backup = run.until_cancelled(session.open_backup(&id)).await?;
-        ops::restore::restore(&session, backup, &*target, &options, &run).await
+        ops::restore::restore(&session, backup, &*target, &options, promotion.as_ref(), &run).await
+    }
+}
+
+impl Restore {
+    /// Refuses options that contradict each other.
+    fn check(&self) -> Result<()> {
+        let refuse = |what: &str, next: &str| Err(Error::new(Code::InvalidOption, what).next(next));
+        match self {
+            Self { promote: true, overwrite: true, .. } => {
+                refuse("`promote` keeps the database that is there, `overwrite` does not", "give one of them")
+            }
+            Self { promote: false, queries, .. } if !queries.is_empty() => {
+                refuse("queries are run before a promotion only", "add `promote`, or give them to `drill`")
+            }
+            _ => Ok(()),
+        }
     }
 }

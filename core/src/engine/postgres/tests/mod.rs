@@ -178,5 +178,5 @@ fn options(part_bytes: u64) -> SnapshotOptions {
 }
 
 fn plain() -> RestoreOptions {
-    RestoreOptions { jobs: 2, overwrite: false, no_owner: false, no_privileges: false }
+    RestoreOptions { jobs: 2, ..RestoreOptions::default() }
 }

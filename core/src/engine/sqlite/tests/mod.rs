@@ -83,7 +83,7 @@ fn engine(path: &Path) -> Sqlite {
 }
 
 fn restore_options(overwrite: bool) -> RestoreOptions {
-    RestoreOptions { jobs: 2, overwrite, no_owner: false, no_privileges: false }
+    RestoreOptions { jobs: 2, overwrite, ..RestoreOptions::default() }
 }
 
 /// A dump in memory: the file's name, its parts, and what the snapshot told.
