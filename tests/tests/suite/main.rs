@@ -24,5 +24,6 @@ mod sqlite_beside;
 mod sqlite_life;
 mod stock_tools;
 mod stores;
+mod subscriptions;
 mod testkit_itself;
 mod world;

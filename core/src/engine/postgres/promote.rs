@@ -64,7 +64,7 @@ const DOING: &str = "checking whether the database can give way";
 const OTHERS: &str = "SELECT DISTINCT a.usename FROM pg_catalog.pg_stat_activity a \
      JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid, pg_catalog.pg_roles me \
      WHERE me.rolname = current_user AND NOT me.rolsuper AND a.datname = pg_catalog.current_database() \
-     AND a.backend_type = 'client backend' AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE') \
+     AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE') \
      AND (r.rolsuper OR NOT pg_catalog.pg_has_role('pg_signal_backend', 'USAGE')) ORDER BY 1";
 
 /// What is bound to the live database and would not go over to the one that takes its place.
@@ -167,12 +167,13 @@ async fn exists(conn: &mut PgConnection, name: &str) -> Result<bool> {
     Ok(query_one(conn, &sql, "looking for databases").await?.is_some())
 }
 
-/// Ends all clients' sessions in these databases, again and again; returns only when that fails.
+/// Ends all sessions of these databases, again and again; returns only when that fails. The server's own, which have
+/// no role, step aside by themselves.
 async fn end_sessions(conn: &mut PgConnection, names: [&str; 2]) -> Error {
     let names = names.map(literal).join(", ");
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-         WHERE datname IN ({names}) AND backend_type = 'client backend'"
+         WHERE datname IN ({names}) AND usesysid IS NOT NULL"
     );
     loop {
         if let Err(e) = execute(conn, &sql, "ending the database's sessions").await {
