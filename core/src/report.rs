@@ -264,6 +264,9 @@ pub struct RestoreReport {
     pub bytes: u64,
     /// Milliseconds it took.
     pub duration_ms: u64,
+    /// What was created on the server beside the database: `role app`, `tablespace fast`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub created: Vec<String>,
     /// What became of the database that was there, when the restored one was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted: Option<Promoted>,

@@ -72,6 +72,9 @@ pub(super) enum Command {
         /// Label to keep with the backup; may be repeated
         #[arg(long)]
         tag: Vec<String>,
+        /// Back up the server's roles and tablespaces as well (PostgreSQL)
+        #[arg(long)]
+        globals: bool,
         /// Take a passphrase although it is weak
         #[arg(long)]
         allow_weak: bool,
@@ -131,6 +134,9 @@ pub(super) enum Command {
         /// Leave out grants
         #[arg(long)]
         no_privileges: bool,
+        /// Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL)
+        #[arg(long)]
+        globals: bool,
         /// The target is a live database: restore beside it, compare, swap the two by name, and keep the old one
         #[arg(long, conflicts_with = "overwrite")]
         promote: bool,

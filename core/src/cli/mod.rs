@@ -61,8 +61,11 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
     }
     let vault = Vault::builder().options(vault_options(&args)).open().await?;
     match args.command {
-        Command::Backup { tag, .. } => {
-            let verb = tag.into_iter().fold(vault.backup(), |verb, tag| verb.tag(tag));
+        Command::Backup { tag, globals, .. } => {
+            let mut verb = tag.into_iter().fold(vault.backup(), |verb, tag| verb.tag(tag));
+            if globals {
+                verb = verb.globals();
+            }
             let report = verb.on_progress(on_progress).cancel(cancel).await;
             bar.clear();
             output.backup(&report?)
@@ -86,8 +89,11 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             bar.clear();
             output.drill(&report?)
         }
-        Command::Restore { backup, target, overwrite, no_owner, no_privileges, promote, query } => {
+        Command::Restore { backup, target, overwrite, no_owner, no_privileges, globals, promote, query } => {
             let mut verb = vault.restore(backup).target(target);
+            if globals {
+                verb = verb.globals();
+            }
             if promote {
                 verb = verb.promote();
             }

@@ -115,7 +115,8 @@ impl Output {
         self.say(r, || {
             let text =
                 format!("{} was restored into {}: {} in {}\n", r.id, r.target, size(r.bytes), duration(r.duration_ms));
-            text + &r.promoted.as_ref().map(promoted).unwrap_or_default() + &warnings(&r.warnings)
+            let created = r.created.iter().fold(String::new(), |text, what| text + "created " + what + "\n");
+            text + &created + &r.promoted.as_ref().map(promoted).unwrap_or_default() + &warnings(&r.warnings)
         })
     }
 

@@ -97,6 +97,10 @@ pub struct SnapshotOptions {
     pub codec: Codec,
     /// Folder for temporary copies.
     pub work_dir: Option<PathBuf>,
+    /// Dump also what belongs to the server: roles, tablespaces.
+    pub globals: bool,
+    /// With the roles, the verifiers of their passwords.
+    pub role_passwords: bool,
 }
 
 /// How a dump is to be loaded.
@@ -112,6 +116,8 @@ pub struct RestoreOptions {
     pub no_privileges: bool,
     /// The target may hold anything: it will be asked to [`Target::promote`] the result.
     pub promote: bool,
+    /// Create the roles and tablespaces that the dump needs and the server lacks.
+    pub globals: bool,
 }
 
 /// What a database is called after it gave way: `shop_before_20251121_020001`, in UTC, so that names sort by time.
@@ -235,6 +241,11 @@ pub trait Target: Send + Sync + Debug {
     /// suffix. Either all of that happens or nothing. Returns also what the two differ in, beside their content.
     async fn promote(&mut self, _suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
         Err(Error::new(Code::Internal, "nothing was staged"))
+    }
+
+    /// What was created on the server beside the database.
+    fn created(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Takes back what was done so far: called after an error or a cancellation, also one in the middle of `finish`.

@@ -29,13 +29,14 @@ pub(crate) async fn backup(
     session: &Arc<Session>,
     engine: &dyn Engine,
     tags: Vec<String>,
+    globals: bool,
     run: &Run,
 ) -> Result<BackupReport> {
     let started = session.clock.now();
     run.begin(Phase::Preparing, None);
     let id = reserve(session, started).await?;
     let span = info_span!("backup", backup_id = %id, database = %session.database);
-    Backup { session, engine, id: &id, started, tags }.run(run).instrument(span).await
+    Backup { session, engine, id: &id, started, tags, globals }.run(run).instrument(span).await
 }
 
 /// Takes a name that no other run has, by a create-only object.
@@ -62,6 +63,7 @@ struct Backup<'a> {
     id: &'a BackupId,
     started: jiff::Timestamp,
     tags: Vec<String>,
+    globals: bool,
 }
 
 /// What was read and stored.
@@ -137,6 +139,9 @@ impl Backup<'_> {
             part_bytes: settings.part_bytes,
             codec: settings.codec,
             work_dir: settings.work_dir.clone(),
+            globals: self.globals,
+            // No secret lies in a store for all to read.
+            role_passwords: data_key.is_some(),
         };
         let snapshot = Arc::new(run.until_cancelled(self.engine.snapshot(&options)).await?);
         run.begin(Phase::Dumping, Some(snapshot.files().iter().flat_map(|f| &f.parts).sum()));

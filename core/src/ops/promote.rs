@@ -40,5 +40,5 @@ pub(super) async fn promote(
     run.until_cancelled(async { Ok(()) }).await?;
     let (promoted, more) = target.promote(&promotion.suffix).await?;
     warnings.extend(more);
-    Ok(Loaded { promoted: Some(promoted), warnings })
+    Ok(Loaded { created: target.created(), promoted: Some(promoted), warnings })
 }

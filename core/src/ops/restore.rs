@@ -29,13 +29,22 @@ pub(crate) async fn restore(
     let began = Instant::now();
     let id = backup.stored.header.id.clone();
     let bytes = backup.body.files.iter().map(File::bytes).sum();
-    let Loaded { promoted, warnings } = load(session, backup, engine, options, promotion, run).await?;
-    Ok(RestoreReport { id, target: engine.describe(), bytes, duration_ms: millis_since(began), promoted, warnings })
+    let Loaded { created, promoted, warnings } = load(session, backup, engine, options, promotion, run).await?;
+    Ok(RestoreReport {
+        id,
+        target: engine.describe(),
+        bytes,
+        duration_ms: millis_since(began),
+        created,
+        promoted,
+        warnings,
+    })
 }
 
 /// A dump that is where it belongs, for all to see.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
+    pub(super) created: Vec<String>,
     pub(super) promoted: Option<Promoted>,
     pub(super) warnings: Vec<Warning>,
 }

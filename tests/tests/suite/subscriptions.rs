@@ -49,7 +49,7 @@ fn subscriptions(server: &Postgres, database: &str) -> Vec<String> {
 async fn a_drill_and_a_promotion_clear_them_away() {
     for version in [PgVersion::V15, PgVersion::V18] {
         let Some(server) = Postgres::shared(version) else { continue };
-        let (_world, vault) = backed_up(server, "subs_well", "CREATE TABLE t AS SELECT 1 AS id").await;
+        let (world, vault) = backed_up(server, "subs_well", "CREATE TABLE t AS SELECT 1 AS id").await;
         let scratch = || named(server, "lastgood_drill_").iter().any(|name| !subscriptions(server, name).is_empty());
         vault.drill("latest").await.unwrap();
         assert!(!scratch(), "the scratch database was left");
@@ -57,13 +57,15 @@ async fn a_drill_and_a_promotion_clear_them_away() {
         let promote = || vault.restore("latest").target(server.url("subs_well")).promote();
         must_fail(promote().query("SELECT false").await, Code::DrillMismatch, "false");
         assert_eq!(named(server, "subs_well"), ["subs_well"]);
-        let kept = promote().await.unwrap().promoted.unwrap().kept.unwrap();
+        let promoted = promote().await.unwrap().promoted.unwrap();
         assert_eq!(subscriptions(server, "subs_well"), ["My Sub", "slot"]);
         let state =
             "SELECT subname, subenabled, subslotname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid
             WHERE datname = current_database() ORDER BY 1";
         assert_eq!(server.psql("subs_well", state).trim(), "My Sub|f|\nslot|f|taken");
-        assert_eq!(named(server, "subs_well"), ["subs_well", &kept]);
+        let file = world.file("drop.sql", &promoted.drop_kept.join("\n"));
+        server.psql_file("postgres", std::path::Path::new(&file));
+        assert_eq!(named(server, "subs_well"), ["subs_well"]);
         clear(server, "subs_well");
     }
 }

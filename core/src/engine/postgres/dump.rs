@@ -18,10 +18,11 @@ use crate::format::checksum::RowHasher;
 use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
 use super::archive::{END_OF_COPY, Header};
-use super::catalog::TableData;
+use super::catalog::{TableData, read_globals};
 use super::connect::{Role, Server, execute};
 use super::copy::rows_out;
 use super::failure::{failure, state};
+use super::globals;
 use super::large_object;
 use super::plan::{self, Source, Table};
 use super::pool::Pool;
@@ -62,7 +63,11 @@ struct Seen {
 impl PgSnapshot {
     /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
-        let Taken { mut conn, exported, catalog, point, server_version } = Taken::new(server).await?;
+        let Taken { mut conn, exported, mut catalog, point, server_version } = Taken::new(server).await?;
+        let globals = match options.globals {
+            true => Some(read_globals(&mut conn, options.role_passwords).await?),
+            false => None,
+        };
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
         let mut readers = Vec::with_capacity(options.jobs);
         for _ in 0..options.jobs.max(1) {
@@ -77,6 +82,10 @@ impl PgSnapshot {
         let summaries = plan::summary_names(&catalog);
         let tables = plan::tables(&catalog);
         let mut planned = plan::schema_files(header, &catalog)?;
+        if let Some((sql, warnings)) = globals {
+            planned.push(plan::memory_file(globals::FILE, sql.into_bytes()));
+            catalog.warnings.extend(warnings);
+        }
         planned.extend(plan::data_files(&tables, &large_objects, options.part_bytes));
         let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
         let hashers = vec![RowHasher::default(); tables.len()];

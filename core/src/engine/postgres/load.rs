@@ -19,6 +19,7 @@ use super::build::{Build, Sessions};
 use super::connect::{Role, Server, execute, query};
 use super::copy::rows_in;
 use super::database::{self, Options, maintenance};
+use super::globals::{self, Coming, Created};
 use super::large_object;
 use super::place::{self, Place, Replaced};
 use super::pool::Pool;
@@ -33,6 +34,8 @@ pub(super) struct PgTarget {
     server: Server,
     options: RestoreOptions,
     place: Place,
+    /// Roles and tablespaces that were missing.
+    created: Created,
     restore: Option<Restore>,
 }
 
@@ -59,17 +62,30 @@ impl PgTarget {
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
         let place = Place::find(server, options).await?;
         tracing::debug!(?place, "restoring");
-        Ok(Self { server: server.clone(), options: options.clone(), place, restore: None })
+        Ok(Self { server: server.clone(), options: options.clone(), place, created: Created::default(), restore: None })
     }
 
     /// Checks, creates the database if there has to be one, and runs what comes before the data.
-    async fn begin(&mut self, archive: Archive, data: &[StoredFile]) -> Result<()> {
+    async fn begin(&mut self, archive: Archive, globals: Option<&Bytes>, data: &[StoredFile]) -> Result<()> {
         let tables = data_files(&archive, data)?;
         let (mut conn, creates) = match &self.place {
             Place::Direct => (self.server.connect(Role::Catalog).await?, false),
             Place::Staging { .. } => (maintenance(&self.server).await?, true),
         };
-        let (adapt, mut warnings) = preflight::check(&mut conn, &archive, creates, &self.options).await?;
+        let coming = match self.options.globals {
+            true => Coming::choose(&mut conn, globals, &archive, &self.options).await?,
+            false => Coming::default(),
+        };
+        let (mut adapt, mut warnings) =
+            preflight::check(&mut conn, &archive, creates, &coming.roles(), &self.options).await?;
+        // Only now, when everything else is as it should be.
+        let told = coming.create(&mut conn, &mut self.created).await?;
+        for name in &self.created.tablespaces {
+            adapt.missing_tablespaces.remove(name);
+            warnings
+                .retain(|w| w.code != "missing_tablespace" || !w.message.starts_with(&format!("tablespace {name} ")));
+        }
+        warnings.extend(told);
         let server = match &self.place {
             Place::Direct => self.server.clone(),
             Place::Staging { name, replaces } => {
@@ -100,6 +116,14 @@ impl PgTarget {
 
     /// Takes back what the restore did.
     async fn undo(&mut self) -> Result<()> {
+        self.undo_database().await?;
+        match self.created.listed().is_empty() {
+            true => Ok(()),
+            false => self.created.undo(&mut maintenance(&self.server).await?).await,
+        }
+    }
+
+    async fn undo_database(&mut self) -> Result<()> {
         let restore = self.restore.take();
         match &self.place {
             Place::Staging { name, replaces } => {
@@ -192,7 +216,7 @@ impl Target for PgTarget {
                 return Err(missing(&archive::blob_file(*oid)));
             }
         }
-        self.begin(archive, data).await
+        self.begin(archive, file(globals::FILE), data).await
     }
 
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {
@@ -242,6 +266,10 @@ impl Target for PgTarget {
             Place::Staging { name, replaces: None } => promote::promote(&self.server, name, suffix).await,
             _ => Err(not_prepared()),
         }
+    }
+
+    fn created(&self) -> Vec<String> {
+        self.created.listed()
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {

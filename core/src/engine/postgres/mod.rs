@@ -14,6 +14,7 @@ mod copy;
 mod database;
 mod dump;
 mod failure;
+mod globals;
 mod large_object;
 mod load;
 mod order;

@@ -112,7 +112,7 @@ pub(super) fn data_files(tables: &[Table], large_objects: &[LargeObject], part_b
 }
 
 /// A file that is in memory.
-fn memory_file(name: &str, bytes: Vec<u8>) -> Planned {
+pub(super) fn memory_file(name: &str, bytes: Vec<u8>) -> Planned {
     let file = DumpFile { name: name.to_owned(), role: FileRole::Schema, parts: vec![bytes.len() as u64] };
     Planned { file, source: Source::Memory(bytes.into()) }
 }

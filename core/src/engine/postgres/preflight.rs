@@ -13,7 +13,7 @@ use super::connect::query;
 use super::roles;
 use super::statements::{Adapt, Pass, describe, is_statement, pass};
 
-/// Checks the archive against the server. Returns how its statements are to be adapted, and what to know of it.
+/// Checks the archive against the server, on which the roles `coming` will be when it is restored. Returns how its statements are to be adapted, and what to know of it.
 ///
 /// # Errors
 /// `MissingRole`, `MissingExtension`: each names all that are missing.
@@ -21,13 +21,15 @@ pub(super) async fn check(
     conn: &mut PgConnection,
     archive: &Archive,
     creates_database: bool,
+    coming: &HashSet<String>,
     options: &RestoreOptions,
 ) -> Result<(Adapt, Vec<Warning>)> {
     let mut warnings = Vec::new();
     let no_owner = options.no_owner;
     let mut adapt = Adapt { no_owner, ..Adapt::default() };
 
-    let there = names(conn, "SELECT rolname FROM pg_catalog.pg_roles").await?;
+    let mut there = names(conn, "SELECT rolname FROM pg_catalog.pg_roles").await?;
+    there.extend(coming.iter().cloned());
     if options.no_privileges {
         leave_policies_out(archive, &there, &mut adapt, &mut warnings);
     }
@@ -43,7 +45,7 @@ pub(super) async fn check(
     let privilege = if conn.server_version_num() >= Some(16_00_00) { "SET" } else { "MEMBER" };
     let sql = format!("SELECT rolname FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(oid, '{privilege}')");
     let ours = names(conn, &sql).await?;
-    let others = listed(owners.iter().filter(|name| !ours.contains(*name)));
+    let others = listed(owners.iter().filter(|name| !ours.contains(*name) && !coming.contains(*name)));
     if !others.is_empty() {
         return Err(Error::new(Code::DatabaseDenied, format!("objects cannot be given to {others}"))
             .next("connect as a superuser or a member of these roles, or restore without owners"));
@@ -88,9 +90,10 @@ pub(super) async fn check(
     Ok((adapt, warnings))
 }
 
-/// Without privileges, policies for roles that do not exist go too: without them fewer rows are seen, not more.
+/// Without privileges, policies and user mappings for roles that do not exist go too: without them fewer rows are seen,
+/// not more.
 fn leave_policies_out(archive: &Archive, there: &HashSet<String>, adapt: &mut Adapt, warnings: &mut Vec<Warning>) {
-    for entry in archive.entries.iter().filter(|e| matches!(e.desc.as_str(), "POLICY" | "COMMENT")) {
+    for entry in archive.entries.iter().filter(|e| matches!(e.desc.as_str(), "POLICY" | "USER MAPPING" | "COMMENT")) {
         if entry.desc == "COMMENT" {
             // Of a policy that was left out.
             if entry.dependencies.iter().any(|id| adapt.left_out.contains(id)) {
@@ -103,7 +106,8 @@ fn leave_policies_out(archive: &Archive, there: &HashSet<String>, adapt: &mut Ad
         let missing = listed(roles.iter().filter(|name| !there.contains(*name)));
         if !missing.is_empty() {
             let message = format!("{} is left out: there is no role {missing}", describe(entry));
-            warnings.push(Warning::new("policy_left_out", message));
+            let code = if entry.desc == "POLICY" { "policy_left_out" } else { "user_mapping_left_out" };
+            warnings.push(Warning::new(code, message));
             adapt.left_out.insert(entry.dump_id);
         }
     }
@@ -122,7 +126,9 @@ fn owners(archive: &Archive, adapt: &Adapt, creates_database: bool) -> BTreeSet<
 fn mentioned_roles(archive: &Archive, adapt: &Adapt, options: &RestoreOptions) -> BTreeSet<String> {
     let mut roles = BTreeSet::new();
     for entry in archive.entries.iter().filter(|e| is_statement(e) && !adapt.left_out.contains(&e.dump_id)) {
-        if entry.desc == "POLICY" || (pass(entry) == Pass::Privileges && !options.no_privileges) {
+        if matches!(entry.desc.as_str(), "POLICY" | "USER MAPPING")
+            || (pass(entry) == Pass::Privileges && !options.no_privileges)
+        {
             roles::mentioned(entry, &mut roles);
         }
     }

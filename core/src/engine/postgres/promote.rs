@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::report::{Promoted, Warning};
 
 use super::connect::{Server, execute, query, query_one};
-use super::database::{NAME_BYTES, maintenance, rename};
+use super::database::{NAME_BYTES, drop_subscription, maintenance, rename};
 use super::place::may_create;
 use super::quote::{ident, literal};
 
@@ -107,6 +107,7 @@ pub(super) async fn promote(server: &Server, staging: &str, suffix: &Suffix) -> 
     }
     let warnings = differences(&mut conn, name, staging).await?;
     let kept = suffix.before(name, NAME_BYTES);
+    let drop_kept = drop_by_hand(&mut conn, name, &kept).await?;
     swap(server, staging, Some(&kept)).await?;
     let (live, old, aside) = (ident(name), ident(&kept), ident(&suffix.restored(name, NAME_BYTES)));
     let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {};", literal(name));
@@ -118,10 +119,28 @@ pub(super) async fn promote(server: &Server, staging: &str, suffix: &Suffix) -> 
             format!("ALTER DATABASE {old} RENAME TO {live};"),
             "COMMIT;".to_owned(),
         ],
-        drop_kept: vec![format!("DROP DATABASE {old};")],
+        drop_kept,
         kept: Some(kept),
     };
     Ok((promoted, warnings))
+}
+
+/// What drops the old database: its subscriptions have to go first, and are not connected to what they subscribe to.
+async fn drop_by_hand(conn: &mut PgConnection, name: &str, kept: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+         WHERE d.datname = {} ORDER BY 1",
+        literal(name)
+    );
+    let subscriptions: Vec<String> = query(conn, &sql, DOING).await?.into_iter().flatten().flatten().collect();
+    let mut lines = Vec::new();
+    if !subscriptions.is_empty() {
+        lines.push(format!("\\connect {}", ident(kept)));
+        lines.extend(subscriptions.iter().map(|subscription| drop_subscription(subscription) + ";"));
+        lines.push("\\connect postgres".to_owned());
+    }
+    lines.push(format!("DROP DATABASE {};", ident(kept)));
+    Ok(lines)
 }
 
 /// Lets `staging` take the target's name, whose database becomes `kept` if there is one: both in one transaction.

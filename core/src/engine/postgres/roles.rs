@@ -26,6 +26,14 @@ pub(super) fn mentioned(entry: &Entry, roles: &mut BTreeSet<String>) {
             let end = |w: &&Word| !matches!(w, Word::Plain(w) if w == "USING" || w == "WITH");
             roles.extend(list.take_while(end).filter_map(Word::role));
         }
+        // `CREATE USER MAPPING FOR role SERVER …`, `ALTER ROLE role IN DATABASE …`.
+        "USER MAPPING" | "DATABASE PROPERTIES" => {
+            for pair in words.windows(2) {
+                if pair[0] == Word::Plain("FOR".to_owned()) || pair[0] == Word::Plain("ROLE".to_owned()) {
+                    roles.extend(pair[1].role());
+                }
+            }
+        }
         _ => {}
     }
 }

@@ -64,6 +64,13 @@ impl Sqlite {
     }
 }
 
+fn no_globals(wanted: bool) -> Result<()> {
+    match wanted {
+        true => Err(Error::new(Code::InvalidOption, "SQLite has no roles").next("leave `globals` out")),
+        false => Ok(()),
+    }
+}
+
 #[async_trait]
 impl Engine for Sqlite {
     fn kind(&self) -> EngineKind {
@@ -83,10 +90,12 @@ impl Engine for Sqlite {
     }
 
     async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        no_globals(options.globals)?;
         Ok(Box::new(dump::snapshot(&self.path, &self.command, options).await?))
     }
 
     async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
+        no_globals(options.globals)?;
         Ok(Box::new(load::target(&self.path, options).await?))
     }
 

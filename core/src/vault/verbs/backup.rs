@@ -19,12 +19,20 @@ use crate::vault::Vault;
 pub struct Backup {
     /// Labels to keep in the manifest.
     pub tags: Vec<String>,
+    /// Back up the server's roles and tablespaces as well (PostgreSQL).
+    pub globals: bool,
 }
 
 impl Verb<Backup> {
     /// Adds a label.
     pub fn tag(self, tag: impl Into<String>) -> Self {
         self.with(|o| o.tags.push(tag.into()))
+    }
+
+    /// Backs up the server's roles and tablespaces as well (PostgreSQL), with the verifiers of passwords if the store is
+    /// encrypted and the role may read them.
+    pub fn globals(self) -> Self {
+        self.with(|o| o.globals = true)
     }
 }
 
@@ -34,6 +42,6 @@ impl Perform for Backup {
     async fn perform(self, vault: Vault, run: Run) -> Result<BackupReport> {
         let engine = Arc::clone(vault.engine()?);
         let session = vault.session_or_create().await?;
-        ops::backup::backup(&session, &*engine, self.tags, &run).await
+        ops::backup::backup(&session, &*engine, self.tags, self.globals, &run).await
     }
 }

@@ -27,6 +27,8 @@ pub struct Restore {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
+    /// Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+    pub globals: bool,
     /// Restore beside the target, check, and let the result take its place; the database that was there is kept.
     pub promote: bool,
     /// Queries to run before a promotion; each must succeed, and not answer `false` or `0`.
@@ -52,6 +54,12 @@ impl Verb<Restore> {
     /// Leaves out grants.
     pub fn no_privileges(self) -> Self {
         self.with(|o| o.no_privileges = true)
+    }
+
+    /// Creates the roles and tablespaces that the backup needs and the server lacks (PostgreSQL). What is there is not
+    /// changed. The backup was made with globals.
+    pub fn globals(self) -> Self {
+        self.with(|o| o.globals = true)
     }
 
     /// Restores beside the live database, compares counts and hashes, and lets the result take its place. The
@@ -86,6 +94,7 @@ impl Perform for Restore {
             no_owner: self.no_owner,
             no_privileges: self.no_privileges,
             promote: self.promote,
+            globals: self.globals,
         };
         let suffix = engine::Suffix(session.clock.now());
         let promotion = self.promote.then_some(ops::promote::Promotion { queries: self.queries, suffix });

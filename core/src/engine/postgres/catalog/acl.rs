@@ -54,6 +54,9 @@ pub(super) enum Class {
     Usage,
     LargeObject,
     Database,
+    Tablespace,
+    /// A configuration parameter of the server.
+    Parameter,
 }
 
 impl Class {
@@ -77,6 +80,8 @@ impl Class {
             Self::Schema => &[('C', "CREATE"), ('U', "USAGE")],
             Self::Usage => &[('U', "USAGE")],
             Self::LargeObject => &[('r', "SELECT"), ('w', "UPDATE")],
+            Self::Tablespace => &[('C', "CREATE")],
+            Self::Parameter => &[('s', "SET"), ('A', "ALTER SYSTEM")],
             Self::Database => &[('C', "CREATE"), ('c', "CONNECT"), ('T', "TEMPORARY")],
         }
     }

@@ -100,7 +100,7 @@ async fn settings(reader: &mut Reader<'_>, database: u32, quoted: &str) -> Resul
 }
 
 /// A setting's value as SET takes it: lists of names are kept quoted, and have to be given name by name.
-fn value_of(name: &str, value: &str) -> String {
+pub(super) fn value_of(name: &str, value: &str) -> String {
     const LISTS: &[&str] = &[
         "local_preload_libraries",
         "search_path",

@@ -24,6 +24,7 @@ mod foreign;
 mod foreign_key;
 mod function;
 mod given_acl;
+mod globals;
 mod index;
 mod language;
 mod operator;
@@ -51,6 +52,7 @@ use crate::engine::postgres::quote::qualified;
 use crate::error::Result;
 use crate::report::Warning;
 
+pub(crate) use globals::{read_globals, read_roles};
 use reader::Reader;
 
 /// A database's schema, ready for the archive.

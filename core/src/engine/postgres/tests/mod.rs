@@ -174,7 +174,7 @@ impl Dump {
 }
 
 fn options(part_bytes: u64) -> SnapshotOptions {
-    SnapshotOptions { jobs: 2, part_bytes, codec: Codec::None, work_dir: None }
+    SnapshotOptions { jobs: 2, part_bytes, codec: Codec::None, work_dir: None, globals: false, role_passwords: false }
 }
 
 fn plain() -> RestoreOptions {

@@ -51,6 +51,8 @@ impl Place {
             part_bytes: 64 << 10,
             codec: Codec::None,
             work_dir: Some(self.work.path().to_owned()),
+            globals: false,
+            role_passwords: false,
         }
     }
 
