@@ -90,9 +90,11 @@ pub(super) async fn load(
             run.end();
             run.begin(Phase::Finishing, None);
             match promotion {
-                None => {
-                    run.until_cancelled(target.finish()).await.map(|warnings| Loaded { warnings, ..Loaded::default() })
-                }
+                None => run.until_cancelled(target.finish()).await.map(|warnings| {
+                    let created = target.created();
+                    Loaded { created, promoted: None, warnings }
+                }),
+
                 Some(promotion) => promote(&mut *target, &backup, promotion, options.jobs, run).await,
             }
         }

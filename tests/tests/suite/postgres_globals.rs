@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use lastgood::{Code, Vault};
 use testkit::{PgVersion, Postgres, tool};
 
-use crate::world::{PASSPHRASE, World, must_fail};
+use crate::world::{World, must_fail};
 
 const ROLES: &str = r#"
     CREATE ROLE app_owner NOLOGIN CREATEDB;
@@ -195,8 +195,8 @@ async fn a_target_without_a_superuser_gets_what_its_role_may_give() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_access_to_passwords_roles_come_without_and_it_is_said() {
     let Some(source) = source(PgVersion::V15) else { return };
-    source.psql("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'watcher' IN ROLE pg_read_all_data");
-    source.psql("shop", "DROP EXTENSION IF EXISTS postgres_fdw CASCADE");
+    source.psql("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'watcher'");
+    source.psql("shop", "DROP EXTENSION IF EXISTS postgres_fdw CASCADE; GRANT SELECT ON t TO watcher");
     let url = format!("postgres://watcher:watcher@127.0.0.1:{}/shop", source.port());
     let world = World::new();
     let vault = world.vault(&url).await;
@@ -225,7 +225,6 @@ async fn verifiers_are_in_no_answer_log_or_stored_object() {
     let mut said = String::new();
     let Some(fresh) = Postgres::start(PgVersion::V15) else { return };
     let target = fresh.url("shop");
-    // One role is in the way of a statement that carries a password.
     for arguments in [
         &["backup", "--globals", "--database", &url, "--verbose"] as &[&str],
         &["show", "latest", "--name", "shop", "--json"],
@@ -240,7 +239,6 @@ async fn verifiers_are_in_no_answer_log_or_stored_object() {
     for bytes in world.stored().values() {
         assert!(!bytes.windows(14).any(|w| w == b"SCRAM-SHA-256$"));
     }
-    assert!(PASSPHRASE.len() > 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +247,6 @@ async fn a_tablespace_is_created_where_its_folder_is() {
         let (Some(source), Some(fresh)) = (source(version), Postgres::start(version)) else { continue };
         let folder = server_folder(&source, "fast");
         source.psql("postgres", &format!("CREATE TABLESPACE fast OWNER app LOCATION '{folder}'"));
-        source.psql("postgres", "CREATE TABLESPACE unused LOCATION '/tmp'").is_empty();
         source.psql("shop", "CREATE TABLE fast (id int) TABLESPACE fast");
         let (_world, vault) = backed_up(&source).await;
         source.psql("shop", "DROP TABLE fast");

@@ -115,7 +115,8 @@ impl Coming {
         for (name, role) in &self.plan.roles {
             execute(conn, &format!("CREATE ROLE {}", ident(name)), &format!("creating role {name}")).await?;
             let has_password = alter(conn, powers, name, role, warnings).await?;
-            if !has_password && role.attributes.iter().any(|a| a == "LOGIN") {
+            let had_password = role.password.is_some() || !self.plan.passwords;
+            if had_password && !has_password && role.attributes.iter().any(|a| a == "LOGIN") {
                 without_password.push(name.as_str());
             }
         }

@@ -29,13 +29,16 @@ pub(super) struct Plan {
     pub(super) roles: BTreeMap<String, RoleText>,
     pub(super) memberships: Vec<Membership>,
     pub(super) tablespaces: BTreeMap<String, TablespaceText>,
+    /// Whether passwords were backed up at all.
+    pub(super) passwords: bool,
     /// What is there and not as it was backed up.
     pub(super) warnings: Vec<Warning>,
 }
 
 /// Roles that are there stay as they are, and so do memberships between them.
 pub(super) fn plan(globals: Globals, mut needs: Needs, there: &There) -> Plan {
-    let mut plan = Plan::default();
+    let passwords = globals.roles.values().any(|role| role.password.is_some());
+    let mut plan = Plan { passwords, ..Plan::default() };
     for (name, tablespace) in globals.tablespaces {
         if needs.tablespaces.contains(&name) && !there.tablespaces.contains(&name) {
             needs.roles.extend(tablespace.owner.clone());
