@@ -265,10 +265,8 @@ pub struct RestoreReport {
     /// Milliseconds it took.
     pub duration_ms: u64,
     /// What was created on the server beside the database: `role app`, `tablespace fast`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub created: Vec<String>,
     /// What became of the database that was there, when the restored one was promoted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted: Option<Promoted>,
     /// What could not be restored exactly.
     pub warnings: Vec<Warning>,
@@ -276,6 +274,7 @@ pub struct RestoreReport {
 
 /// A restored database that took the place of the live one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Promoted {
     /// What the database that was there is called now (for SQLite, its path); absent when there was none.
     pub kept: Option<String>,

@@ -35,6 +35,10 @@ impl Place {
     /// `TargetNotEmpty` unless it may be overwritten; `DatabaseDenied` if the target does not exist and cannot be
     /// created; `TargetInUse` if it is to give way and cannot.
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
+        if options.promote {
+            promote::check(server).await?;
+            return Self::staging(server, None);
+        }
         let mut conn = match server.connect(Role::Catalog).await {
             Ok(conn) => conn,
             Err(e) if e.code() == Code::DatabaseNotFound => {
@@ -48,10 +52,6 @@ impl Place {
             }
             Err(e) => return Err(e),
         };
-        if options.promote {
-            promote::check(&mut conn, server).await?;
-            return Self::staging(server, None);
-        }
         if let Some(contents) = contents(&mut conn).await? {
             if options.overwrite {
                 return Ok(Self::Direct);

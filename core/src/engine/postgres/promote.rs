@@ -19,38 +19,40 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
 /// The pause between two rounds of ending sessions. The server gives a rename five seconds to see the last one go.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(50);
 
-/// Checks that the live database will be able to give way; changes nothing.
+/// Checks that the live database, if there is one, will be able to give way; changes nothing.
+///
+/// It is looked at from another database: one that is damaged, or admits nobody, gives way as well.
 ///
 /// # Errors
 /// `DatabaseDenied` names the privilege that is missing, `TargetInUse` what stands in the way.
-pub(super) async fn check(conn: &mut PgConnection, server: &Server) -> Result<()> {
+pub(super) async fn check(server: &Server) -> Result<()> {
     let name = server.database();
     if matches!(name, "postgres" | "template0" | "template1") {
         let message = format!("database {name} cannot give way: databases are renamed from within it");
         return Err(Error::new(Code::TargetInUse, message).next("restore into a database of another name"));
     }
+    let mut conn = maintenance(server).await?;
     let denied = |what: String, next: &str| Err(Error::new(Code::DatabaseDenied, what).next(next));
     let role = server.username();
-    if !may_create(conn).await? {
+    if !may_create(&mut conn).await? {
         return denied(
             format!("role {role} may not create the database to restore into, nor rename {name}"),
             "grant the role CREATEDB, or connect as a superuser",
         );
     }
-    let owner = "SELECT pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database \
-         WHERE datname = pg_catalog.current_database() AND NOT pg_catalog.pg_has_role(datdba, 'USAGE')";
-    if let Some(owner) = query_one(conn, owner, DOING).await? {
+    let about = |sql: &str| sql.replace("$1", &literal(name));
+    if let Some(owner) = query_one(&mut conn, &about(OWNER), DOING).await? {
         let message = format!("role {role} may not rename {name}, which belongs to {owner}");
         return denied(message, "connect as its owner or a superuser");
     }
-    if let Some(others) = first_of(conn, OTHERS).await? {
+    if let Some(others) = first_of(&mut conn, &about(OTHERS)).await? {
         return denied(
             format!("role {role} may not end the sessions of {others}"),
             "grant the role pg_signal_backend, or connect as a superuser, or end these sessions first",
         );
     }
     for (sql, what, next) in IN_THE_WAY {
-        if let Some(found) = first_of(conn, sql).await? {
+        if let Some(found) = first_of(&mut conn, &about(sql)).await? {
             let message = format!("{server} cannot give way: it has {what} {found}");
             return Err(Error::new(Code::TargetInUse, message).next(next));
         }
@@ -60,33 +62,35 @@ pub(super) async fn check(conn: &mut PgConnection, server: &Server) -> Result<()
 
 const DOING: &str = "checking whether the database can give way";
 
+/// The owner of the database, if the role that restores is none.
+const OWNER: &str = "SELECT pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database \
+     WHERE datname = $1 AND NOT pg_catalog.pg_has_role(datdba, 'USAGE')";
+
 /// Roles whose sessions the role that restores cannot end.
 const OTHERS: &str = "SELECT DISTINCT a.usename FROM pg_catalog.pg_stat_activity a \
      JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid, pg_catalog.pg_roles me \
-     WHERE me.rolname = current_user AND NOT me.rolsuper AND a.datname = pg_catalog.current_database() \
+     WHERE me.rolname = current_user AND NOT me.rolsuper AND a.datname = $1 \
      AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE') \
      AND (r.rolsuper OR NOT pg_catalog.pg_has_role('pg_signal_backend', 'USAGE')) ORDER BY 1";
 
 /// What is bound to the live database and would not go over to the one that takes its place.
 const IN_THE_WAY: [(&str, &str, &str); 3] = [
     (
-        "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() ORDER BY 1",
+        "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = $1 ORDER BY 1",
         "the prepared transaction",
         "end each with COMMIT PREPARED or ROLLBACK PREPARED",
     ),
     (
-        "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE database = pg_catalog.current_database() ORDER BY 1",
+        "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE database = $1 ORDER BY 1",
         "the replication slot",
         "its subscribers follow the database, not its name: drop each slot with pg_drop_replication_slot, promote, and \
          set the subscriptions up again",
     ),
-    (
-        "SELECT subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
-         WHERE d.datname = pg_catalog.current_database() AND s.subenabled ORDER BY 1",
-        "the enabled subscription",
-        "it would go on to write into the old database: disable each with ALTER SUBSCRIPTION … DISABLE",
-    ),
+    (SUBSCRIPTIONS_ENABLED, "the enabled subscription", "disable each, or it goes on to write into the old database"),
 ];
+
+const SUBSCRIPTIONS_ENABLED: &str = "SELECT subname FROM pg_catalog.pg_subscription s \
+     JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = $1 AND s.subenabled ORDER BY 1";
 
 /// The first of a list of names, and how many more there are.
 async fn first_of(conn: &mut PgConnection, sql: &str) -> Result<Option<String>> {
