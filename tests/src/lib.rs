@@ -25,7 +25,7 @@ pub use clock::ManualClock;
 pub use env::{node_modules, python, venv};
 pub use faulty::{Call, Fault, FaultyStore, Verb};
 pub use listener::{Listener, Received};
-pub use postgres::{PgVersion, Postgres};
+pub use postgres::{PgVersion, Postgres, Setup};
 pub use sample::{load_chinook, load_chinook_sqlite, load_sakila, sample_data};
 pub use seaweedfs::SeaweedFs;
 pub use server::{tool, wait_until};

@@ -48,6 +48,21 @@ impl PgVersion {
 /// The superuser of every server started here.
 const USER: &str = "postgres";
 
+/// How a server differs from the usual one.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    settings: Vec<String>,
+}
+
+impl Setup {
+    /// Sets a configuration parameter: `max_connections=5`.
+    #[must_use]
+    pub fn set(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+}
+
 /// One running server. Passwords are asked for, so that a wrong one is refused.
 #[derive(Debug)]
 pub struct Postgres {
@@ -66,20 +81,25 @@ impl Postgres {
         static SHARED: [OnceLock<Option<Postgres>>; 4] = [const { OnceLock::new() }; 4];
         let slot = PgVersion::ALL.iter().position(|v| *v == version)?;
         SHARED[slot]
-            .get_or_init(|| version.bin().map(|bin| Self::start_from(bin, version)))
+            .get_or_init(|| version.bin().map(|bin| Self::start_from(bin, version, &Setup::default())))
             .as_ref()
             .or_else(|| missing(&format!("PostgreSQL {}", version.number())))
     }
 
     /// A server of this version for this test alone.
     pub fn start(version: PgVersion) -> Option<Self> {
+        Self::start_with(version, &Setup::default())
+    }
+
+    /// A server for this test alone that differs from the usual one.
+    pub fn start_with(version: PgVersion, setup: &Setup) -> Option<Self> {
         match version.bin() {
-            Some(bin) => Some(Self::start_from(bin, version)),
+            Some(bin) => Some(Self::start_from(bin, version, setup)),
             None => missing(&format!("PostgreSQL {}", version.number())),
         }
     }
 
-    fn start_from(bin: PathBuf, version: PgVersion) -> Self {
+    fn start_from(bin: PathBuf, version: PgVersion, setup: &Setup) -> Self {
         let password = hex(&crate::server::random::<12>());
         start_with_ports("postgres", || {
             let folder = Server::folder("postgres");
@@ -99,6 +119,9 @@ impl Postgres {
                 "max_wal_size=4GB".to_owned(),
                 "log_min_messages=fatal".to_owned(),
             ] {
+                command.extend(["-c".into(), setting.into()]);
+            }
+            for setting in &setup.settings {
                 command.extend(["-c".into(), setting.into()]);
             }
             let command: Vec<&OsStr> = command.iter().map(OsString::as_os_str).collect();

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lastgood::{CancellationToken, Code, Phase, Promoted, Vault};
-use testkit::{PgVersion, Postgres, tool};
+use testkit::{PgVersion, Postgres, Setup, tool};
 
 use crate::world::{SMALL, World, must_fail, sqlite_dump};
 
@@ -226,6 +226,29 @@ async fn a_database_that_others_depend_on_is_not_promoted() {
     promote().await.unwrap();
     clear(server, "promo_bound");
     server.psql("postgres", "DROP ROLE promo_modest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_with_a_replication_slot_or_a_prepared_transaction_is_not_promoted() {
+    let setup = Setup::default().set("wal_level=logical").set("max_prepared_transactions=2");
+    for version in [PgVersion::V15, PgVersion::V18] {
+        let Some(server) = Postgres::start_with(version, &setup) else { continue };
+        let (_world, vault) = live(&server, "promo").await;
+        let promote = || vault.restore("latest").target(server.url("promo")).promote();
+        server.psql("promo", "SELECT pg_create_logical_replication_slot('feed', 'test_decoding')");
+        must_fail(promote().await, Code::TargetInUse, "replication slot `feed`");
+        server.psql("promo", "SELECT pg_drop_replication_slot('feed')");
+        server.psql("promo", "BEGIN; INSERT INTO t VALUES (-1); PREPARE TRANSACTION 'half done'");
+        must_fail(promote().await, Code::TargetInUse, "prepared transaction `half done`");
+        server.psql("promo", "COMMIT PREPARED 'half done'");
+        assert_eq!(named(&server, "promo"), ["promo"]);
+
+        // One that admits nobody gives way.
+        server.psql("postgres", "ALTER DATABASE promo ALLOW_CONNECTIONS false");
+        let kept = promote().await.unwrap().promoted.unwrap().kept.unwrap();
+        server.psql("postgres", &format!("ALTER DATABASE {kept} ALLOW_CONNECTIONS true"));
+        assert_eq!((rows(&server, "promo"), rows(&server, &kept)), ("20000".to_owned(), "20002".to_owned()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

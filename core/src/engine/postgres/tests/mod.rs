@@ -4,6 +4,7 @@
 
 mod failures;
 mod folder;
+mod promote;
 mod round_trip;
 
 use std::sync::atomic::{AtomicU32, Ordering};
