@@ -146,8 +146,9 @@ impl Suffix {
 /// The name with this suffix, in at most so many bytes: the name is cut, the suffix is not.
 #[must_use]
 pub fn shortened(name: &str, suffix: &str, max_bytes: usize) -> String {
-    let end = name.floor_char_boundary(max_bytes.saturating_sub(suffix.len()));
-    name[..end].to_owned() + suffix
+    let mut name = name.to_owned();
+    while name.len() + suffix.len() > max_bytes && name.pop().is_some() {}
+    name + suffix
 }
 
 /// One file of a dump, as planned.

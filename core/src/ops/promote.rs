@@ -37,7 +37,12 @@ pub(super) async fn promote(
     run.begin(Phase::Finishing, None);
     // The last moment to turn back: the swap itself takes seconds at most, and whoever is told that it was cancelled
     // must find the live database where it was.
-    run.until_cancelled(async { Ok(()) }).await?;
+    run.until_cancelled(async {
+        // What is ready at once is never cancelled.
+        tokio::task::yield_now().await;
+        Ok(())
+    })
+    .await?;
     let (promoted, more) = target.promote(&promotion.suffix).await?;
     warnings.extend(more);
     Ok(Loaded { created: target.created(), promoted: Some(promoted), warnings })

@@ -42,7 +42,7 @@ pub(crate) async fn restore(
 }
 
 /// A dump that is where it belongs, for all to see.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) created: Vec<String>,
     pub(super) promoted: Option<Promoted>,
@@ -94,7 +94,6 @@ pub(super) async fn load(
                     let created = target.created();
                     Loaded { created, promoted: None, warnings }
                 }),
-
                 Some(promotion) => promote(&mut *target, &backup, promotion, options.jobs, run).await,
             }
         }

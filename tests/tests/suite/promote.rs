@@ -148,6 +148,16 @@ async fn what_fails_a_check_or_is_cancelled_leaves_the_live_database_alone() {
                 alone(&format!("{phase:?}, cut"));
             }
         }
+        // The last moment to turn back is after the comparison, before the swap.
+        let (token, compared) = (CancellationToken::new(), AtomicBool::new(false));
+        let cancel = token.clone();
+        let cancelled = promote().cancel(token).on_progress(move |p| match p.phase {
+            Phase::Comparing => compared.store(true, Ordering::Relaxed),
+            Phase::Finishing if compared.load(Ordering::Relaxed) => cancel.cancel(),
+            _ => {}
+        });
+        assert_eq!(cancelled.await.unwrap_err().code(), Code::Cancelled);
+        alone("the last moment");
         clear(server, "promo_fails");
     }
 }

@@ -89,7 +89,7 @@ fn related(roles: &BTreeSet<String>, memberships: &[Membership]) -> BTreeSet<Str
         let mut before = 0;
         while before < related.len() {
             before = related.len();
-            for (from, to) in memberships.iter().map(step) {
+            for (from, to) in memberships.iter().filter(|m| m.used).map(step) {
                 // Everybody may be a member of the server's own roles; that relates nobody to anybody.
                 if related.contains(from) && !from.starts_with("pg_") {
                     related.insert(to.clone());
@@ -129,6 +129,7 @@ mod tests {
         CREATE ROLE owners; CREATE ROLE anna; CREATE ROLE staff; CREATE ROLE otto; CREATE ROLE away; CREATE ROLE disk;
         GRANT owners TO anna GRANTED BY boss; GRANT staff TO anna; GRANT staff TO otto; GRANT pg_monitor TO anna;
         GRANT pg_monitor TO otto; GRANT lost TO anna; GRANT app TO owners;
+        CREATE ROLE admin; CREATE ROLE made; GRANT made TO admin; GRANT owners TO admin WITH ADMIN OPTION, INHERIT FALSE, SET FALSE;
         CREATE TABLESPACE fast OWNER disk LOCATION '/x'; CREATE TABLESPACE slow OWNER away LOCATION '/y';";
 
     fn planned(there: &There) -> Plan {

@@ -24,6 +24,9 @@ pub(super) struct RoleText {
 pub(super) struct Membership {
     pub(super) role: String,
     pub(super) member: String,
+    /// Whether the member can use the role's privileges. Since 16 whoever creates a role becomes a member of it who only
+    /// administers it.
+    pub(super) used: bool,
     /// The statement, without its grantor.
     pub(super) sql: String,
     /// ` GRANTED BY …`, or nothing.
@@ -85,8 +88,10 @@ impl Globals {
                     _ => None,
                 });
                 let by = by.unwrap_or_default();
+                let off = |option: &str| rest.windows(2).any(|two| two[0] == Key(option) && two[1] == Key("FALSE"));
+                let used = !(off("INHERIT") && off("SET"));
                 let sql = statement.sql.strip_suffix(&by).unwrap_or(statement.sql).to_owned();
-                self.memberships.push(Membership { role: granted.name(), member: member.name(), sql, by });
+                self.memberships.push(Membership { role: granted.name(), member: member.name(), used, sql, by });
             }
             [Key("CREATE"), Key("TABLESPACE"), name, rest @ ..] => {
                 let owner = match rest {
@@ -269,6 +274,7 @@ GRANT ALL ON TABLESPACE fast TO PUBLIC;
         let by_boss = Membership {
             role: "app".into(),
             member: "Odd; \"one\"'s".into(),
+            used: true,
             sql: "GRANT app TO \"Odd; \"\"one\"\"'s\" WITH ADMIN OPTION, INHERIT TRUE".into(),
             by: " GRANTED BY \"Big Boss\"".into(),
         };

@@ -52,7 +52,9 @@ async fn the_longest_name_there_is_gives_way_and_is_told_by_its_time() {
     let dump = Dump::of(&*source.engine(), 1 << 20).await.unwrap();
     let mut live = Scratch::new(&url, "long");
     live.name = format!("{:é<32}", live.name.replace('"', ""));
-    live.name.truncate(live.name.floor_char_boundary(63));
+    while live.name.len() > 63 {
+        live.name.pop();
+    }
     live.admin(&format!("CREATE DATABASE {}", quote::ident(&live.name))).await;
     live.run("CREATE TABLE before ()").await;
 
