@@ -127,6 +127,10 @@ codes! {
     UnsupportedObject = "unsupported_object", Refused;
     /// The restore target already holds data.
     TargetNotEmpty = "target_not_empty", Refused;
+    /// A pattern that selects names nothing.
+    NothingSelected = "nothing_selected", NotFound;
+    /// What was selected cannot be without something that was not.
+    IncompleteSelection = "incomplete_selection", Refused;
     /// A role that the backup refers to does not exist at the target.
     MissingRole = "missing_role", Refused;
     /// An extension that the backup needs cannot be created at the target.

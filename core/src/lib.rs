@@ -24,6 +24,7 @@ mod ops;
 mod progress;
 mod report;
 mod secret;
+mod selection;
 mod settings;
 mod storage;
 #[cfg(test)]
@@ -45,5 +46,6 @@ pub use id::{BackupId, DatabaseName, EngineKind, RepositoryId};
 pub use progress::{CancellationToken, Phase, Progress};
 pub use report::*;
 pub use secret::{Key, Secret};
+pub use selection::{Mapping, Selection};
 pub use settings::{Codec, ReadBack, Settings};
 pub use vault::{Backup, Drill, Export, List, Restore, RotateKey, Show, Vault, VaultBuilder, Verb, Verify};

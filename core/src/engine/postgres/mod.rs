@@ -7,6 +7,7 @@
 //! appear at once.
 
 mod archive;
+mod belong;
 mod build;
 mod catalog;
 mod connect;
@@ -15,16 +16,20 @@ mod database;
 mod dump;
 mod failure;
 mod large_object;
+mod lex;
 mod load;
 mod order;
+mod pattern;
 mod place;
 mod plan;
 mod pool;
 mod preflight;
 mod probe;
 mod quote;
+mod rename;
 mod roles;
 mod schedule;
+mod select;
 mod snapshot;
 mod socket;
 mod statements;

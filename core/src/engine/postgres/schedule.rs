@@ -114,23 +114,7 @@ mod tests {
     use super::*;
 
     fn entry(dump_id: i32, desc: &str, section: Section, dependencies: &[i32]) -> Entry {
-        Entry {
-            dump_id,
-            catalog: 0,
-            oid: 0,
-            tag: String::new(),
-            desc: desc.into(),
-            section,
-            defn: String::new(),
-            drop: String::new(),
-            copy: None,
-            namespace: None,
-            tablespace: None,
-            table_am: None,
-            owner: String::new(),
-            dependencies: dependencies.to_vec(),
-            file: None,
-        }
+        Entry { dump_id, desc: desc.into(), section, dependencies: dependencies.to_vec(), ..Entry::default() }
     }
 
     fn archive() -> Vec<Entry> {
