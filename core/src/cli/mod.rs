@@ -11,8 +11,8 @@ use clap::Parser;
 
 use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
-use crate::vault::{Vault, VaultBuilder, read_secret};
-use crate::{Credential, Settings};
+use crate::vault::{Restore, Vault, VaultBuilder, read_secret};
+use crate::{Credential, Mapping, Selection, Settings};
 use args::{Args, Command};
 use output::Output;
 
@@ -82,17 +82,30 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             bar.clear();
             output.drill(&report?)
         }
-        Command::Restore { backup, target, overwrite, no_owner, no_privileges } => {
-            let mut verb = vault.restore(backup).target(target);
-            if overwrite {
-                verb = verb.overwrite();
-            }
-            if no_owner {
-                verb = verb.no_owner();
-            }
-            if no_privileges {
-                verb = verb.no_privileges();
-            }
+        Command::Restore {
+            backup,
+            target,
+            select,
+            data_only,
+            clean,
+            map_schema,
+            map_owner,
+            map_tablespace,
+            no_superuser,
+            overwrite,
+            no_owner,
+            no_privileges,
+        } => {
+            let map = Mapping {
+                schemas: map_schema.into_iter().collect(),
+                owners: map_owner.into_iter().collect(),
+                tablespaces: map_tablespace.into_iter().collect(),
+            };
+            let select = Selection { data_only, ..select.selection() };
+            let target = Some(target.into());
+            let options =
+                Restore { backup, target, overwrite, no_owner, no_privileges, select, map, clean, no_superuser };
+            let verb = vault.restore("").options(options);
             let report = verb.on_progress(on_progress).cancel(cancel).await;
             bar.clear();
             output.restore(&report?)

@@ -15,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
 use crate::report::{ConsistencyPoint, Probe, TableSummary, Warning};
+pub use crate::selection::{Mapping, Selection};
 use crate::settings::Codec;
 
 #[cfg(feature = "postgres")]
@@ -94,10 +95,12 @@ pub struct SnapshotOptions {
     pub codec: Codec,
     /// Folder for temporary copies.
     pub work_dir: Option<PathBuf>,
+    /// What of the database is dumped.
+    pub select: Selection,
 }
 
 /// How a dump is to be loaded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RestoreOptions {
     /// Parts that will be loaded at the same time.
     pub jobs: usize,
@@ -107,6 +110,14 @@ pub struct RestoreOptions {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
+    /// What of the dump is restored.
+    pub select: Selection,
+    /// Other names in the target.
+    pub map: Mapping,
+    /// Drop what the dump brings before it is created, once everything else was checked.
+    pub clean: bool,
+    /// Leave out what only a superuser may create, where none restores.
+    pub no_superuser: bool,
 }
 
 /// One file of a dump, as planned.
@@ -182,6 +193,11 @@ pub trait Target: Send + Sync + Debug {
     /// Takes the schema files and the list of data files, checks everything that can be checked, and only then
     /// creates what the data needs.
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()>;
+
+    /// Whether the parts of this data file are to be loaded. Asked after [`prepare`](Self::prepare).
+    fn wants(&self, _file: &str) -> bool {
+        true
+    }
 
     /// Loads one part. Up to `jobs` parts are loaded at the same time.
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()>;

@@ -8,7 +8,7 @@ use tracing::{Instrument, info_span};
 use super::pipeline::{Event, Pipeline, codec_of};
 use super::session::{Session, millis_since};
 use super::volumes::{VolumeOptions, Volumes};
-use crate::engine::{Engine, SnapshotOptions, SnapshotSummary};
+use crate::engine::{Engine, Selection, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
 use crate::format::layout;
 use crate::format::manifest::{
@@ -136,6 +136,7 @@ impl Backup<'_> {
             part_bytes: settings.part_bytes,
             codec: settings.codec,
             work_dir: settings.work_dir.clone(),
+            select: Selection::default(),
         };
         let snapshot = Arc::new(run.until_cancelled(self.engine.snapshot(&options)).await?);
         run.begin(Phase::Dumping, Some(snapshot.files().iter().flat_map(|f| &f.parts).sum()));

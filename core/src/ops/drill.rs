@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::restore::load;
+use super::restore::{Loaded, load};
 use super::session::{Opened, Session, millis_since};
 use super::verify::keep;
 use crate::engine::{Engine, RestoreOptions};
 use crate::error::{Code, Error, Result};
 use crate::id::{BackupId, random_hex};
 use crate::progress::{Phase, Run};
-use crate::report::{DrillReport, ProofKind, ProofSummary, TableSummary, Warning};
+use crate::report::{DrillReport, ProofKind, ProofSummary, TableSummary};
 
 /// Where a drill restores to, and what it asks there.
 pub(crate) struct Scratch {
@@ -69,8 +69,9 @@ async fn rehearse(
 ) -> Result<(DrillReport, Vec<String>)> {
     let jobs = session.settings.jobs;
     // A drill proves the data: who owns it at home need not exist where it is rehearsed.
-    let options = RestoreOptions { jobs, overwrite: false, no_owner: true, no_privileges: true };
-    let warnings: Vec<Warning> = load(session, Arc::clone(backup), &*scratch.engine, &options, run).await?;
+    let options =
+        RestoreOptions { jobs, no_owner: true, no_privileges: true, no_superuser: true, ..RestoreOptions::default() };
+    let Loaded { warnings, .. } = load(session, Arc::clone(backup), &*scratch.engine, &options, run).await?;
     let restore_ms = millis_since(began);
     run.begin(Phase::Comparing, None);
     let tables = &backup.body.tables;

@@ -26,9 +26,15 @@ pub(crate) async fn restore(
 ) -> Result<RestoreReport> {
     let began = Instant::now();
     let id = backup.stored.header.id.clone();
-    let bytes = backup.body.files.iter().map(File::bytes).sum();
-    let warnings = load(session, backup, engine, options, run).await?;
+    let Loaded { bytes, warnings } = load(session, backup, engine, options, run).await?;
     Ok(RestoreReport { id, target: engine.describe(), bytes, duration_ms: millis_since(began), warnings })
+}
+
+/// What was loaded.
+pub(super) struct Loaded {
+    /// Raw bytes of the files that the target took.
+    pub(super) bytes: u64,
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// Loads a backup's dump into the engine's database.
@@ -38,7 +44,7 @@ pub(super) async fn load(
     engine: &dyn Engine,
     options: &RestoreOptions,
     run: &Run,
-) -> Result<Vec<Warning>> {
+) -> Result<Loaded> {
     run.begin(Phase::Preparing, None);
     let header = &backup.stored.header;
     if header.engine != engine.kind() {
@@ -56,10 +62,13 @@ pub(super) async fn load(
     }
     let stored: Vec<_> = data.iter().map(|f| StoredFile { name: f.name.clone(), bytes: f.bytes() }).collect();
 
+    let mut bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
     let mut target = run.until_cancelled(engine.target(options)).await?;
     let mut result = run.until_cancelled(target.prepare(files, &stored)).await;
     if result.is_ok() {
-        run.begin(Phase::Loading, Some(stored.iter().map(|f| f.bytes).sum()));
+        let wanted = stored.iter().filter(|f| target.wants(&f.name)).map(|f| f.bytes).sum();
+        bytes += wanted;
+        run.begin(Phase::Loading, Some(wanted));
         let (shared, mut tasks) = (Arc::new(target), JoinSet::new());
         result = run.until_cancelled(load_parts(&reader, &backup, &shared, options.jobs, run, &mut tasks)).await;
         tasks.shutdown().await;
@@ -79,10 +88,10 @@ pub(super) async fn load(
     {
         tracing::warn!(error = %e, "a failed restore could not be taken back");
     }
-    finished
+    Ok(Loaded { bytes, warnings: finished? })
 }
 
-/// Loads the parts of all data files, up to `jobs` at the same time.
+/// Loads the parts of all data files that the target wants, up to `jobs` at the same time.
 async fn load_parts(
     reader: &Arc<PartReader>,
     backup: &Arc<Opened>,
@@ -91,7 +100,8 @@ async fn load_parts(
     run: &Run,
     tasks: &mut JoinSet<Result<()>>,
 ) -> Result<()> {
-    for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| f.role == FileRole::Data) {
+    let wanted = |f: &File| f.role == FileRole::Data && target.wants(&f.name);
+    for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| wanted(f)) {
         let mut offset = 0;
         for (part, bytes) in record.parts.iter().map(|p| p.bytes).enumerate() {
             if tasks.len() >= jobs {

@@ -40,7 +40,7 @@ async fn restore_into(vault: &Vault, fake: &Fake, name: &str) -> Result<()> {
     let target = fake.other(name);
     let session = vault.session().await?;
     let id = session.resolve("latest").await?;
-    let options = crate::engine::RestoreOptions { jobs: 3, overwrite: false, no_owner: false, no_privileges: false };
+    let options = crate::engine::RestoreOptions { jobs: 3, ..Default::default() };
     let backup = session.open_backup(&id).await?;
     crate::ops::restore::restore(&session, backup, &target as &dyn Engine, &options, &crate::progress::Run::default())
         .await

@@ -14,13 +14,17 @@ use crate::report::Warning;
 
 use super::archive::{self, Archive, blob_oid};
 use super::build::{Build, Sessions};
+use super::clean;
 use super::connect::{Role, Server, execute, query};
 use super::copy::rows_in;
 use super::database::{self, Options, maintenance};
+use super::existing;
+use super::fit::{Fit, fit};
 use super::large_object;
 use super::place::{self, Place, Replaced};
 use super::pool::Pool;
 use super::preflight;
+use super::present::Present;
 use super::quote::ident;
 use super::statements::{Pass, describe, pass, split};
 
@@ -54,19 +58,40 @@ impl fmt::Debug for Restore {
 impl PgTarget {
     /// Looks at the target and decides where the restore will go; changes nothing.
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
-        let place = Place::find(server, options.overwrite).await?;
+        // What was named, or goes into schemas of its own, may come beside what is there: collisions are looked for.
+        let beside = options.select.names_some() || !options.map.schemas.is_empty();
+        let into = options.clean || options.select.data_only;
+        let place = Place::find(server, options.overwrite || beside || into).await?;
+        if options.select.data_only && matches!(place, Place::Staging { .. }) {
+            let message = format!("{server} has no tables that rows alone could be restored into");
+            return Err(Error::new(Code::DatabaseNotFound, message).next("restore definitions as well"));
+        }
+        if options.select.data_only && options.clean {
+            return Err(Error::new(Code::InvalidOption, "clean drops definitions, data only restores none")
+                .next("leave out one of them"));
+        }
         tracing::debug!(?place, "restoring");
         Ok(Self { server: server.clone(), options: options.clone(), place, restore: None })
     }
 
     /// Checks, creates the database if there has to be one, and runs what comes before the data.
-    async fn begin(&mut self, archive: Archive, data: &[StoredFile]) -> Result<()> {
-        let tables = data_files(&archive, data)?;
+    async fn begin(&mut self, mut archive: Archive, data: &[StoredFile]) -> Result<()> {
         let (mut conn, creates) = match &self.place {
             Place::Direct => (self.server.connect(Role::Catalog).await?, false),
             Place::Staging { .. } => (maintenance(&self.server).await?, true),
         };
-        let (adapt, mut warnings) = preflight::check(&mut conn, &archive, creates, &self.options).await?;
+        let present = match &self.place {
+            Place::Direct => Some(Present::read(&mut conn).await?),
+            Place::Staging { .. } => None,
+        };
+        let Fit { drops, mut warnings } = fit(&mut archive, &self.options, present.as_ref())?;
+        let tables = data_files(&archive, data)?;
+        let (adapt, told) = preflight::check(&mut conn, &archive, creates, &self.options).await?;
+        warnings.extend(told);
+        let rows_only = self.options.select.data_only;
+        if rows_only {
+            existing::check(&mut conn, &archive.entries, self.options.overwrite).await?;
+        }
         let server = match &self.place {
             Place::Direct => self.server.clone(),
             Place::Staging { name, replaces } => {
@@ -74,9 +99,11 @@ impl PgTarget {
                 self.server.sibling(name)
             }
         };
+        clean::drop_all(&mut conn, &drops).await?;
+        let settings = if rows_only { existing::settings(&mut conn).await? } else { "" };
         drop(conn.close().await);
 
-        let mut sessions = Sessions::new(&archive);
+        let mut sessions = Sessions::new(&archive, settings);
         let mut writer = sessions.open(&server).await?;
         let sql = "SELECT extname FROM pg_catalog.pg_extension";
         let extensions =
@@ -111,6 +138,10 @@ impl PgTarget {
                 Some(restore) => {
                     let mut conn = self.server.connect(Role::Catalog).await?;
                     restore.sessions.end(&mut conn).await?;
+                    // Rows that were added to others cannot be told from them.
+                    if self.options.select.data_only && !self.options.overwrite {
+                        return existing::empty(&mut conn, &restore.build.archive.entries).await;
+                    }
                     restore.build.drop_all(&mut conn).await
                 }
                 None => Ok(()),
@@ -138,6 +169,9 @@ impl PgTarget {
             restore.build.run_in_order(&mut writers[0], &privileges).await?;
         }
         restore.build.run_scheduled(&mut writers, &last).await?;
+        if self.options.select.data_only {
+            existing::check_foreign_keys(&mut writers[0], &restore.build.archive.entries).await?;
+        }
         restore.warnings.extend(restore.build.take_warnings());
         restore.warnings.extend(restore.build.analyze(&mut writers).await?);
         // The writers commit without waiting for the disk; one commit that waits makes all before it durable.
@@ -191,6 +225,12 @@ impl Target for PgTarget {
             }
         }
         self.begin(archive, data).await
+    }
+
+    fn wants(&self, file: &str) -> bool {
+        let Some(restore) = &self.restore else { return false };
+        let large_objects = || restore.build.archive.entries.iter().any(|e| e.desc == "BLOBS");
+        restore.tables.contains_key(file) || (blob_oid(file).is_some() && large_objects())
     }
 
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {

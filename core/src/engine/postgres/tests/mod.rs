@@ -12,7 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::*;
-use crate::engine::{FileRole, PartPlace, PartRef, SnapshotSummary, StoredFile};
+use crate::engine::{FileRole, PartPlace, PartRef, Selection, SnapshotSummary, StoredFile};
 use crate::error::{Code, Error};
 use crate::report::Warning;
 use crate::settings::Codec;
@@ -174,9 +174,9 @@ impl Dump {
 }
 
 fn options(part_bytes: u64) -> SnapshotOptions {
-    SnapshotOptions { jobs: 2, part_bytes, codec: Codec::None, work_dir: None }
+    SnapshotOptions { jobs: 2, part_bytes, codec: Codec::None, work_dir: None, select: Selection::default() }
 }
 
 fn plain() -> RestoreOptions {
-    RestoreOptions { jobs: 2, overwrite: false, no_owner: false, no_privileges: false }
+    RestoreOptions { jobs: 2, ..RestoreOptions::default() }
 }

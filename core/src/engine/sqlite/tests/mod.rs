@@ -17,7 +17,8 @@ use super::Sqlite;
 use super::blocking::Stop;
 use super::ffi::{Access, Connection};
 use crate::engine::{
-    Engine, FileRole, PartPlace, PartRef, RestoreOptions, Snapshot, SnapshotOptions, SnapshotSummary, StoredFile,
+    Engine, FileRole, PartPlace, PartRef, RestoreOptions, Selection, Snapshot, SnapshotOptions, SnapshotSummary,
+    StoredFile,
 };
 use crate::error::{Code, Result};
 use crate::report::Warning;
@@ -51,6 +52,7 @@ impl Place {
             part_bytes: 64 << 10,
             codec: Codec::None,
             work_dir: Some(self.work.path().to_owned()),
+            select: Selection::default(),
         }
     }
 
@@ -83,7 +85,7 @@ fn engine(path: &Path) -> Sqlite {
 }
 
 fn restore_options(overwrite: bool) -> RestoreOptions {
-    RestoreOptions { jobs: 2, overwrite, no_owner: false, no_privileges: false }
+    RestoreOptions { jobs: 2, overwrite, ..RestoreOptions::default() }
 }
 
 /// A dump in memory: the file's name, its parts, and what the snapshot told.
