@@ -15,6 +15,7 @@ mod layers;
 mod memory;
 mod memory_promised;
 mod postgres_life;
+mod postgres_select;
 mod recover;
 mod secrets;
 mod sqlite_life;

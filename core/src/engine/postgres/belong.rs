@@ -41,8 +41,8 @@ pub(super) fn schema(entry: &Entry) -> Option<&str> {
 pub(super) struct Homes {
     /// By place in the archive: the number of the entry it belongs to, if it does not stand for itself.
     pub(super) of: Vec<Option<i32>>,
-    /// From partitions to their parents, and from owned sequences to their tables, by number.
-    pub(super) parents: HashMap<i32, i32>,
+    /// From partitions and other children to their parents, and from owned sequences to their tables, by number.
+    pub(super) parents: Vec<(i32, i32)>,
 }
 
 impl Homes {
@@ -59,7 +59,7 @@ impl Homes {
             }
         }
         let find = |name: Name| relations.get(&name).copied();
-        let mut homes = Self { of: Vec::with_capacity(entries.len()), parents: HashMap::new() };
+        let mut homes = Self { of: Vec::with_capacity(entries.len()), parents: Vec::new() };
         for entry in entries {
             let own = || (entry.namespace.clone().unwrap_or_default(), entry.tag.clone());
             let home = match entry.desc.as_str() {
@@ -75,23 +75,39 @@ impl Homes {
                 "SEQUENCE OWNED BY" => {
                     let sequence = find(own());
                     if let (Some(sequence), Some(table)) = (sequence, named(entry).and_then(find)) {
-                        homes.parents.insert(sequence, table);
+                        homes.parents.push((sequence, table));
                     }
                     sequence
                 }
                 "TABLE ATTACH" => {
                     let part = find(own());
                     if let (Some(part), Some(parent)) = (part, named(entry).and_then(find)) {
-                        homes.parents.insert(part, parent);
+                        homes.parents.push((part, parent));
                     }
                     part
                 }
                 _ => named(entry).and_then(find),
             };
+            let parents = if is_relation(entry) { inherits(entry) } else { Vec::new() };
+            homes.parents.extend(parents.into_iter().filter_map(find).map(|parent| (entry.dump_id, parent)));
             homes.of.push(home.filter(|id| *id != entry.dump_id));
         }
         homes
     }
+}
+
+/// The tables that a table inherits from.
+fn inherits(entry: &Entry) -> Vec<Name> {
+    if !entry.defn.contains("\nINHERITS (") {
+        return Vec::new();
+    }
+    let tokens = tokens(&entry.defn);
+    // Behind the columns: a default may hold anything.
+    let Some(at) = tokens.windows(2).rposition(|pair| pair[0].is("INHERITS") && pair[1].is_symbol("(")) else {
+        return Vec::new();
+    };
+    let list: Vec<_> = tokens[at + 2..].iter().take_while(|t| !t.is_symbol(")")).copied().collect();
+    list.split(|t| t.is_symbol(",")).filter_map(qualified_name).collect()
 }
 
 /// A sequence that is made with its column.
@@ -172,6 +188,9 @@ mod tests {
             assert_eq!(named(&entry), Some(("public".to_owned(), name.to_owned())), "{defn}");
         }
         let table = Entry { desc: "TABLE".into(), defn: "CREATE TABLE public.t ();".into(), ..Entry::default() };
-        assert_eq!(named(&table), None);
+        assert_eq!((named(&table), inherits(&table)), (None, vec![]));
+        let defn = "CREATE TABLE a.t (\n    x text DEFAULT '\nINHERITS (a.b)'\n)\nINHERITS (a.p, \"B\".q);\n";
+        let parents = [("a", "p"), ("B", "q")].map(|(s, n)| (s.to_owned(), n.to_owned()));
+        assert_eq!(inherits(&Entry { defn: defn.into(), ..table }), parents);
     }
 }

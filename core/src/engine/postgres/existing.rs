@@ -67,7 +67,7 @@ pub(super) async fn check(conn: &mut PgConnection, entries: &[Entry], rows_may_b
     }
     if !filled.is_empty() && !rows_may_be_there {
         return Err(Error::new(Code::TargetNotEmpty, format!("these tables hold rows already: {}", listed(&filled)))
-            .next("empty them first, or say that rows may be added to them (overwrite)"));
+            .next("empty them first, or say that rows may be added to them (--overwrite)"));
     }
     if !guarded.is_empty() && !may_put_aside(conn).await? {
         let message = format!("triggers or foreign keys of {} cannot be put aside by this role", listed(&guarded));
@@ -100,7 +100,7 @@ pub(super) async fn settings(conn: &mut PgConnection) -> Result<&'static str> {
 /// `DatabaseError` names the first that does not hold.
 pub(super) async fn check_foreign_keys(conn: &mut PgConnection, entries: &[Entry]) -> Result<()> {
     let operators = "ARRAY(SELECT pg_catalog.format('y.%I OPERATOR(%I.%s) x.%I', q.attname, n.nspname, o.oprname, p.attname) \
-         FROM pg_catalog.unnest(c.conkey, c.confkey, c.conpfeqop) u(k, f, op) \
+         FROM unnest(c.conkey, c.confkey, c.conpfeqop) u(k, f, op) \
          JOIN pg_catalog.pg_attribute p ON p.attrelid = c.conrelid AND p.attnum = u.k \
          JOIN pg_catalog.pg_attribute q ON q.attrelid = c.confrelid AND q.attnum = u.f \
          JOIN pg_catalog.pg_operator o ON o.oid = u.op JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace)";
@@ -114,7 +114,7 @@ pub(super) async fn check_foreign_keys(conn: &mut PgConnection, entries: &[Entry
              'SELECT 1 FROM %s x WHERE %s AND NOT EXISTS (SELECT FROM %s y WHERE %s) LIMIT 1', \
              c.conrelid::pg_catalog.regclass, pg_catalog.array_to_string({present}, ' AND '), \
              c.confrelid::pg_catalog.regclass, pg_catalog.array_to_string({operators}, ' AND ')) \
-             FROM pg_catalog.pg_constraint c WHERE c.contype = 'f' AND c.convalidated {enforced} \
+             FROM pg_catalog.pg_constraint c WHERE c.contype = 'f' AND c.conparentid = 0 AND c.convalidated {enforced} \
              AND c.conrelid = ANY ({}) ORDER BY 1",
             classes(batch)
         );

@@ -36,8 +36,11 @@ pub(super) fn fit(archive: &mut Archive, options: &RestoreOptions, present: Opti
     mapping::prepare(archive, &options.map)?;
     let picks = Picks::new(&archive.entries, &options.select)?;
     let settled = there.settled(&archive.entries, |schema| options.map.schemas.contains_key(schema));
+    // What is selected is told by the names it has in the backup, what is there by those in the target.
+    let as_backed_up = archive.entries.clone();
     let mentioning = mapping::apply(archive, &options.map, settled);
-    let chosen = picks.choose(&archive.entries, |entry| there.has(entry))?;
+    let has: HashSet<i32> = archive.entries.iter().filter(|e| there.has(e)).map(|e| e.dump_id).collect();
+    let chosen = picks.choose(&as_backed_up, |entry| has.contains(&entry.dump_id))?;
     keep(&mut archive.entries, &chosen.ids);
     let mut fit = Fit { drops: Vec::new(), warnings: chosen.warnings };
     fit.warnings.extend(mapping::bodies(&archive.entries, &mentioning, &options.map));
@@ -45,7 +48,7 @@ pub(super) fn fit(archive: &mut Archive, options: &RestoreOptions, present: Opti
         tables_are_there(&archive.entries, there)?;
         return Ok(fit);
     }
-    leave_out_schemas(archive, there);
+    leave_out_schemas(archive, there, options.select.names_some());
     each_once(&archive.entries)?;
     let colliding: Vec<&Entry> = archive.entries.iter().filter(|e| !may_be_there(e) && there.has(e)).collect();
     if options.clean {
@@ -53,7 +56,7 @@ pub(super) fn fit(archive: &mut Archive, options: &RestoreOptions, present: Opti
     } else if !colliding.is_empty() {
         let message = format!("the target already has {}", listed(&colliding));
         return Err(Error::new(Code::TargetNotEmpty, message)
-            .next("restore under another schema (map it), into another database, or have them dropped first (clean)"));
+            .next("restore into another schema (--map-schema) or database, or have them dropped first (--clean)"));
     }
     Ok(fit)
 }
@@ -64,11 +67,14 @@ fn may_be_there(entry: &Entry) -> bool {
 }
 
 /// Leaves schemas out that the target has, with what is said of them, and creates no schema twice.
-fn leave_out_schemas(archive: &mut Archive, there: &Present) {
+///
+/// `public` is in every database: its changed owner and privileges are restored with a whole archive.
+fn leave_out_schemas(archive: &mut Archive, there: &Present, beside: bool) {
     let mut seen = HashSet::new();
     let mut left_out = HashSet::new();
     archive.entries.retain(|entry| {
         let keep = match entry.desc.as_str() {
+            "SCHEMA" if entry.defn.starts_with("--") && !beside => seen.insert(entry.tag.clone()),
             "SCHEMA" => !there.has(entry) && seen.insert(entry.tag.clone()),
             "COMMENT" | "ACL" | "SECURITY LABEL" => !entry.dependencies.first().is_some_and(|id| left_out.contains(id)),
             _ => true,

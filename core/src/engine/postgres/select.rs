@@ -23,7 +23,7 @@ enum Mark {
     Excluded,
 }
 
-/// What patterns named in an archive. Names may be changed afterwards: entries keep their places and numbers.
+/// What patterns named in an archive.
 #[derive(Debug)]
 pub(super) struct Picks {
     selection: Selection,
@@ -85,7 +85,7 @@ impl Picks {
         Ok(picks)
     }
 
-    /// Partitions go with what they are partitions of, and sequences with the column that owns them.
+    /// Partitions and other children go with their parents, whose rows theirs are, and sequences with the column that owns them.
     fn follow_parents(&mut self, entries: &[Entry]) {
         let place: HashMap<i32, usize> = entries.iter().enumerate().map(|(i, e)| (e.dump_id, i)).collect();
         // A partition may be partitioned itself: as many rounds as there are levels.
@@ -129,7 +129,7 @@ impl Picks {
         !selection.schema_only && !(without && entry.desc != "SEQUENCE SET")
     }
 
-    /// Adds what has to come along and leaves out what cannot be without something that is missing. `there` says what
+    /// `entries` are those that it was made of. Adds what has to come along and leaves out what cannot be without something that is missing. `there` says what
     /// the target has already.
     ///
     /// # Errors
@@ -237,7 +237,8 @@ impl Work<'_> {
         match entry.desc.as_str() {
             "SEQUENCE OWNED BY" => {
                 let sequence = entry.dependencies.first();
-                sequence.and_then(|id| self.picks.homes.parents.get(id)).is_some_and(here)
+                let mut owners = self.picks.homes.parents.iter().filter(|(of, _)| Some(of) == sequence);
+                owners.any(|(_, table)| here(table))
             }
             "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA" => entry.dependencies.iter().all(here),
             _ => true,
@@ -303,7 +304,11 @@ impl Work<'_> {
                     Code::IncompleteSelection,
                     format!("{} cannot be without: {why}", describe(entry)),
                 )
-                .next(format!("select {} as well", describe(self.whole(need)))));
+                .next(format!(
+                    "select {} as well, or exclude {}",
+                    describe(self.whole(need)),
+                    describe(self.whole(i))
+                )));
             }
             if !quiet {
                 let code = if foreign_key { "foreign_key_left_out" } else { "left_out" };
