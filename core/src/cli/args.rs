@@ -79,6 +79,8 @@ pub(super) enum Command {
         /// Label to keep with the backup; may be repeated
         #[arg(long)]
         tag: Vec<String>,
+        #[command(flatten)]
+        select: SelectArgs,
         /// Take a passphrase although it is weak
         #[arg(long)]
         allow_weak: bool,

@@ -11,7 +11,7 @@ use clap::Parser;
 
 use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
-use crate::vault::{Restore, Vault, VaultBuilder, read_secret};
+use crate::vault::{Backup, Restore, Vault, VaultBuilder, read_secret};
 use crate::{Credential, Mapping, Selection, Settings};
 use args::{Args, Command};
 use output::Output;
@@ -57,8 +57,8 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
     let on_progress = move |p| told.tell(p);
     let vault = builder(&args)?.open().await?;
     match args.command {
-        Command::Backup { tag, .. } => {
-            let verb = tag.into_iter().fold(vault.backup(), |verb, tag| verb.tag(tag));
+        Command::Backup { tag, select, .. } => {
+            let verb = vault.backup().options(Backup { tags: tag, select: select.selection() });
             let report = verb.on_progress(on_progress).cancel(cancel).await;
             bar.clear();
             output.backup(&report?)

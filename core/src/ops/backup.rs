@@ -28,13 +28,14 @@ pub(crate) async fn backup(
     session: &Arc<Session>,
     engine: &dyn Engine,
     tags: Vec<String>,
+    select: Selection,
     run: &Run,
 ) -> Result<BackupReport> {
     let started = session.clock.now();
     run.begin(Phase::Preparing, None);
     let id = reserve(session, started).await?;
     let span = info_span!("backup", backup_id = %id, database = %session.database);
-    Backup { session, engine, id: &id, started, tags }.run(run).instrument(span).await
+    Backup { session, engine, id: &id, started, tags, select }.run(run).instrument(span).await
 }
 
 /// Takes a name that no other run has, by a create-only object.
@@ -61,6 +62,7 @@ struct Backup<'a> {
     id: &'a BackupId,
     started: jiff::Timestamp,
     tags: Vec<String>,
+    select: Selection,
 }
 
 /// What was read and stored.
@@ -136,7 +138,7 @@ impl Backup<'_> {
             part_bytes: settings.part_bytes,
             codec: settings.codec,
             work_dir: settings.work_dir.clone(),
-            select: Selection::default(),
+            select: self.select.clone(),
         };
         let snapshot = Arc::new(run.until_cancelled(self.engine.snapshot(&options)).await?);
         run.begin(Phase::Dumping, Some(snapshot.files().iter().flat_map(|f| &f.parts).sum()));
@@ -268,12 +270,14 @@ impl Backup<'_> {
             tables: summary.tables.len() as u64,
             rows: summary.tables.iter().map(|t| t.rows).sum(),
             warnings: summary.warnings.len() as u64,
+            partial: !self.select.is_everything(),
             tags: self.tags.clone(),
             codec: session.settings.codec,
             volumes,
             encryption: session.keys.epoch().map(|epoch| Encryption { scheme: "cobblestone-256".to_owned(), epoch }),
         };
-        let body = Body { files, tables: summary.tables, warnings: summary.warnings };
+        let selection = Some(&self.select).filter(|s| !s.is_everything()).cloned();
+        let body = Body { files, tables: summary.tables, warnings: summary.warnings, selection };
         let draft = Draft::new(&header)?;
         let digest = draft.header_sha256();
         let seal = data_key.map(|key| move |plain: &[u8]| session.seal_body(key, self.id, &digest, plain));

@@ -88,7 +88,12 @@ pub(super) async fn load(
     {
         tracing::warn!(error = %e, "a failed restore could not be taken back");
     }
-    Ok(Loaded { bytes, warnings: finished? })
+    let mut warnings = finished?;
+    if let Some(selection) = &backup.body.selection {
+        let message = format!("{} holds a part of its database: {selection}", header.id);
+        warnings.insert(0, Warning::new("partial_backup", message));
+    }
+    Ok(Loaded { bytes, warnings })
 }
 
 /// Loads the parts of all data files that the target wants, up to `jobs` at the same time.

@@ -345,6 +345,65 @@ fn every_table_of_sakila_comes_back_alone() {
 }
 
 #[test]
+fn a_backup_of_a_part_says_so_and_is_proven() {
+    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
+    shop(server, "select_part");
+    server.psql(
+        "select_part",
+        "DO $$ BEGIN CREATE ROLE select_clerk LOGIN PASSWORD 'clerk'; EXCEPTION WHEN duplicate_object THEN END $$;
+         ALTER TABLE item DISABLE ROW LEVEL SECURITY;
+         GRANT SELECT ON item, item_id_seq TO select_clerk",
+    );
+    // The role may read the one table, and nothing else.
+    let url = server.url("select_part").replace("postgres://postgres:", "postgres://select_clerk:");
+    let clerk = url.replace(server.password(), "clerk");
+    let world = World::new();
+    let whole = ["backup", "--database", &clerk, "--name", "shop"];
+    let (_, error) = refusal(&mut world.command(&whole));
+    assert_eq!(error["code"], "database_denied", "{error}");
+    let report = world.run(&[&whole[..], &["--table", "public.item"]].concat());
+    assert_eq!((report["tables"].as_u64(), codes(&report)), (Some(1), vec!["foreign_key_left_out"]), "{report}");
+
+    let stored = Stored { world, server };
+    let text = |arguments: &[&str]| tool(&mut stored.world.command(&[arguments, &["--name", "shop"]].concat()));
+    assert!(text(&["list"]).contains(", a part"), "{}", text(&["list"]));
+    assert!(text(&["show"]).contains("a part    tables public.item"), "{}", text(&["show"]));
+    assert_eq!(stored.world.run(&["list", "--name", "shop"])[0]["partial"], true);
+    let url = server.url("select_part");
+    let drilled = stored.world.run(&["drill", "latest", "--name", "shop", "--database", &url]);
+    assert_eq!(drilled["rows"], 300, "{drilled}");
+    server.drop("select_part_restored");
+    let report = stored.restore("select_part_restored", &[]);
+    assert_eq!(codes(&report)[0], "partial_backup", "{report}");
+    assert_eq!(hash(server, "select_part_restored", "item"), hash(server, "select_part", "item"));
+    // What pg_restore makes of it is the same.
+    let folder = stored.world.path("dump");
+    stored.world.run(&["export", "latest", "--name", "shop", folder.to_str().unwrap()]);
+    server.create("select_part_stock");
+    tool(server.client("pg_restore").args(["--exit-on-error", "-d", "select_part_stock"]).arg(&folder));
+    same_schema(
+        &server.pg_dump_schema("select_part_stock"),
+        &server.pg_dump_schema("select_part_restored"),
+        "pg_restore of a part",
+    );
+    assert_eq!(server.content("select_part_stock"), server.content("select_part_restored"));
+
+    for (more, rows) in [(&["--schema-only"][..], "0"), (&["--exclude-data", "item", "--exclude-schema", "audit"], "0")]
+    {
+        let backup = ["backup", "--database", &url, "--name", "shop"];
+        stored.world.run(&[&backup[..], more].concat());
+        stored.world.run(&["drill", "latest", "--name", "shop", "--database", &url]);
+        server.drop("select_part_restored");
+        stored.restore("select_part_restored", &[]);
+        assert_eq!(server.psql("select_part_restored", "SELECT count(*) FROM item").trim(), rows, "{more:?}");
+    }
+    assert_eq!(server.psql("select_part_restored", "SELECT count(*) FROM orders").trim(), "5000");
+    for database in ["select_part", "select_part_restored", "select_part_stock"] {
+        server.drop(database);
+    }
+}
+
+#[test]
 fn sqlite_says_that_its_backups_are_whole() {
     let world = World::new();
     let url = world.make("small.db", crate::world::SMALL);

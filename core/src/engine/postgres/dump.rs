@@ -62,7 +62,7 @@ struct Seen {
 impl PgSnapshot {
     /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
-        let Taken { mut conn, exported, catalog, point, server_version } = Taken::new(server).await?;
+        let Taken { mut conn, exported, catalog, point, server_version } = Taken::new(server, &options.select).await?;
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
         let mut readers = Vec::with_capacity(options.jobs);
         for _ in 0..options.jobs.max(1) {

@@ -33,6 +33,42 @@ pub(super) struct Picks {
     homes: Homes,
 }
 
+/// Which tables a selection may be about, by their names alone.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    schemas: Vec<Pattern>,
+    tables: Vec<Pattern>,
+    not_schemas: Vec<Pattern>,
+    not_tables: Vec<Pattern>,
+}
+
+impl Scope {
+    /// # Errors
+    /// `InvalidOption` for a pattern that is none.
+    pub(super) fn new(selection: &Selection) -> Result<Self> {
+        Ok(Self {
+            schemas: Pattern::parse_all(&selection.schemas, false)?,
+            tables: Pattern::parse_all(&selection.tables, true)?,
+            not_schemas: Pattern::parse_all(&selection.exclude_schemas, false)?,
+            not_tables: Pattern::parse_all(&selection.exclude_tables, true)?,
+        })
+    }
+
+    /// Whether every table is wanted.
+    pub(super) fn is_everything(&self) -> bool {
+        [&self.schemas, &self.tables, &self.not_schemas, &self.not_tables].iter().all(|patterns| patterns.is_empty())
+    }
+
+    /// Whether a table of this name is named, and not excluded.
+    pub(super) fn wants(&self, schema: &str, table: &str) -> bool {
+        let of_schema = |patterns: &[Pattern]| patterns.iter().any(|p| p.fits("", schema));
+        let of_table = |patterns: &[Pattern]| patterns.iter().any(|p| p.fits(schema, table));
+        let all = self.schemas.is_empty() && self.tables.is_empty();
+        let excluded = of_schema(&self.not_schemas) || of_table(&self.not_tables);
+        !excluded && (all || of_schema(&self.schemas) || of_table(&self.tables))
+    }
+}
+
 /// What came of a selection.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
