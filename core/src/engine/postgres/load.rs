@@ -18,6 +18,7 @@ use super::clean;
 use super::connect::{Role, Server, execute, query};
 use super::copy::rows_in;
 use super::database::{self, Options, maintenance};
+use super::dialect;
 use super::existing;
 use super::fit::{Fit, fit};
 use super::large_object;
@@ -85,6 +86,8 @@ impl PgTarget {
             Place::Staging { .. } => None,
         };
         let Fit { drops, mut warnings } = fit(&mut archive, &self.options, present.as_ref())?;
+        let major = conn.server_version_num().unwrap_or(0) / 10_000;
+        warnings.extend(dialect::adapt(&mut archive, major)?);
         let tables = data_files(&archive, data)?;
         let (adapt, told) = preflight::check(&mut conn, &archive, creates, &self.options).await?;
         warnings.extend(told);

@@ -14,6 +14,7 @@ mod clean;
 mod connect;
 mod copy;
 mod database;
+mod dialect;
 mod dump;
 mod existing;
 mod failure;
