@@ -49,7 +49,9 @@ pub(super) fn fit(archive: &mut Archive, options: &RestoreOptions, present: Opti
         return Ok(fit);
     }
     leave_out_schemas(archive, there, options.select.names_some());
-    each_once(&archive.entries)?;
+    if !options.map.schemas.is_empty() {
+        each_once(&archive.entries)?;
+    }
     let colliding: Vec<&Entry> = archive.entries.iter().filter(|e| !may_be_there(e) && there.has(e)).collect();
     if options.clean {
         fit.drops = drops(&archive.entries, &colliding);
@@ -89,7 +91,9 @@ fn leave_out_schemas(archive: &mut Archive, there: &Present, beside: bool) {
 /// Two schemas that become one must not hold the same names.
 fn each_once(entries: &[Entry]) -> Result<()> {
     let mut seen = HashSet::new();
-    let twice: Vec<&Entry> = entries.iter().filter(|e| key(e).is_some_and(|key| !seen.insert(key))).collect();
+    // A shell type is completed by the type of its name.
+    let named = entries.iter().filter(|e| e.desc != "SHELL TYPE");
+    let twice: Vec<&Entry> = named.filter(|e| key(e).is_some_and(|key| !seen.insert(key))).collect();
     if twice.is_empty() {
         return Ok(());
     }
@@ -138,7 +142,7 @@ fn drops(entries: &[Entry], colliding: &[&Entry]) -> Vec<String> {
     }
     let mut last = Vec::new();
     for entry in entries.iter().rev().filter(|e| there.contains(&e.dump_id)) {
-        let with_table = matches!(entry.desc.as_str(), "INDEX" | "CONSTRAINT");
+        let with_table = matches!(entry.desc.as_str(), "INDEX" | "CONSTRAINT" | "SHELL TYPE");
         if with_table || entry.drop.is_empty() || entry.drop.starts_with("--") {
             continue;
         }

@@ -28,6 +28,7 @@ use super::preflight;
 use super::present::Present;
 use super::quote::ident;
 use super::statements::{Pass, describe, pass, split};
+use super::superuser;
 
 /// A database that a dump is restored into.
 #[derive(Debug)]
@@ -88,6 +89,7 @@ impl PgTarget {
         let Fit { drops, mut warnings } = fit(&mut archive, &self.options, present.as_ref())?;
         let major = conn.server_version_num().unwrap_or(0) / 10_000;
         warnings.extend(dialect::adapt(&mut archive, major)?);
+        warnings.extend(superuser::check(&mut conn, &mut archive, &self.options, present.as_ref()).await?);
         let tables = data_files(&archive, data)?;
         let (adapt, told) = preflight::check(&mut conn, &archive, creates, &self.options).await?;
         warnings.extend(told);

@@ -39,6 +39,7 @@ mod select;
 mod snapshot;
 mod socket;
 mod statements;
+mod superuser;
 
 use std::path::Path;
 use std::sync::Arc;

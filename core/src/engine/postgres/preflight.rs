@@ -36,7 +36,7 @@ pub(super) async fn check(
     let missing = listed(owners.union(&mentioned).filter(|name| !there.contains(*name)));
     if !missing.is_empty() {
         return Err(Error::new(Code::MissingRole, format!("the target has no role {missing}"))
-            .next("create the roles (CREATE ROLE …), or restore without owners and privileges"));
+            .next("create the roles (CREATE ROLE …), map them to others (--map-owner), or do without (--no-owner, --no-privileges)"));
     }
 
     // Since 16 being a member of a role is not enough to give it something.
@@ -46,7 +46,7 @@ pub(super) async fn check(
     let others = listed(owners.iter().filter(|name| !ours.contains(*name)));
     if !others.is_empty() {
         return Err(Error::new(Code::DatabaseDenied, format!("objects cannot be given to {others}"))
-            .next("connect as a superuser or a member of these roles, or restore without owners"));
+            .next("connect as a superuser or a member of these roles, or restore without owners (--no-owner)"));
     }
 
     let wanted = archive.entries.iter().filter(|e| e.desc == "EXTENSION").map(|e| &e.tag);
@@ -88,9 +88,10 @@ pub(super) async fn check(
     Ok((adapt, warnings))
 }
 
-/// Without privileges, policies for roles that do not exist go too: without them fewer rows are seen, not more.
+/// Without privileges, policies and user mappings for roles that do not exist go too: without them fewer rows are seen,
+/// not more.
 fn leave_policies_out(archive: &Archive, there: &HashSet<String>, adapt: &mut Adapt, warnings: &mut Vec<Warning>) {
-    for entry in archive.entries.iter().filter(|e| matches!(e.desc.as_str(), "POLICY" | "COMMENT")) {
+    for entry in archive.entries.iter().filter(|e| matches!(e.desc.as_str(), "POLICY" | "USER MAPPING" | "COMMENT")) {
         if entry.desc == "COMMENT" {
             // Of a policy that was left out.
             if entry.dependencies.iter().any(|id| adapt.left_out.contains(id)) {
@@ -122,7 +123,9 @@ fn owners(archive: &Archive, adapt: &Adapt, creates_database: bool) -> BTreeSet<
 fn mentioned_roles(archive: &Archive, adapt: &Adapt, options: &RestoreOptions) -> BTreeSet<String> {
     let mut roles = BTreeSet::new();
     for entry in archive.entries.iter().filter(|e| is_statement(e) && !adapt.left_out.contains(&e.dump_id)) {
-        if entry.desc == "POLICY" || (pass(entry) == Pass::Privileges && !options.no_privileges) {
+        if matches!(entry.desc.as_str(), "POLICY" | "USER MAPPING")
+            || (pass(entry) == Pass::Privileges && !options.no_privileges)
+        {
             roles::mentioned(entry, &mut roles);
         }
     }
