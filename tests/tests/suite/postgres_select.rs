@@ -302,7 +302,8 @@ fn schemas_and_roles_come_back_under_other_names() {
         .collect();
     let mut restored = server.content("select_mapped");
     let mut renamed = renamed;
-    (restored.sort(), renamed.sort());
+    restored.sort();
+    renamed.sort();
     assert_eq!(restored, renamed);
     server.drop("select_mapped");
     server.drop("select_map");
@@ -399,6 +400,58 @@ fn a_backup_of_a_part_says_so_and_is_proven() {
     }
     assert_eq!(server.psql("select_part_restored", "SELECT count(*) FROM orders").trim(), "5000");
     for database in ["select_part", "select_part_restored", "select_part_stock"] {
+        server.drop(database);
+    }
+}
+
+#[test]
+fn a_role_without_privileges_is_told_what_it_may_not_do() {
+    // Roles of its own: others must not own or see anything of this.
+    let Some(server) = Postgres::shared(PgVersion::V16) else { return };
+    everything(server, "select_least");
+    let stored = Stored::new(PgVersion::V16, "select_least", &[]).unwrap();
+    server.psql(
+        "postgres",
+        "DO $$ BEGIN CREATE ROLE select_maker LOGIN CREATEDB PASSWORD 'maker'; EXCEPTION WHEN duplicate_object THEN END $$;
+         DO $$ BEGIN CREATE ROLE select_holder LOGIN PASSWORD 'maker'; EXCEPTION WHEN duplicate_object THEN END $$",
+    );
+    let restore = |role: &str, target: &str, more: &[&str]| {
+        let url = server.url(target).replace("postgres://postgres:", &format!("postgres://{role}:"));
+        let url = url.replace(server.password(), "maker");
+        stored.world.command(&[&["restore", "latest", "--name", "shop", "--target", &url], more].concat())
+    };
+    server.drop("select_made");
+    let (_, error) = refusal(&mut restore("select_maker", "select_made", &["--no-owner", "--no-privileges"]));
+    assert_eq!(error["code"], "database_denied", "{error}");
+    for what in ["EVENT TRIGGER ended", "ACCESS METHOD my_heap", "FOREIGN DATA WRAPPER wrapper", "TYPE app.base"] {
+        assert!(error["message"].as_str().unwrap().contains(what), "{what}: {error}");
+    }
+    assert!(error["next"].as_str().unwrap().contains("--no-superuser"), "{error}");
+    assert!(!server.exists("select_made"), "something was written");
+    // A table of such a type cannot do without it.
+    let least = ["--no-owner", "--no-privileges", "--no-superuser"];
+    let (_, error) = refusal(&mut restore("select_maker", "select_made", &least));
+    assert!(error["message"].as_str().unwrap().contains("TABLE app.of_base needs"), "{error}");
+    // Nor can one be given to a role that is not ours.
+    let (_, error) = refusal(&mut restore("select_maker", "select_made", &["--table", "app.orders"]));
+    assert!(error["next"].as_str().unwrap().contains("--no-owner"), "{error}");
+
+    let some = ["--schema", "select", "--table", "app.customers", "--table", "app.plain"];
+    let arguments = [&least[..], &some[..]].concat();
+    answer(&mut restore("select_maker", "select_made", &arguments));
+    let owned = "SELECT DISTINCT relowner::regrole FROM pg_class WHERE relname IN ('customers', 'order', 'plain')";
+    assert_eq!(server.psql("select_made", owned).trim(), "select_maker");
+    // Without CREATEDB, into a database that is the role's own.
+    server.create("select_held");
+    server.psql("postgres", "ALTER DATABASE select_held OWNER TO select_holder");
+    answer(&mut restore("select_holder", "select_held", &arguments));
+    assert_eq!(hash(server, "select_held", "app.customers"), hash(server, "select_least", "app.customers"));
+    // And into one that is not.
+    server.create("select_foreign");
+    let (_, error) = refusal(&mut restore("select_holder", "select_foreign", &arguments));
+    assert_eq!(error["code"], "database_denied", "{error}");
+    assert!(error["next"].as_str().unwrap().contains("GRANT CREATE ON DATABASE"), "{error}");
+    for database in ["select_least", "select_made", "select_held", "select_foreign"] {
         server.drop(database);
     }
 }

@@ -34,15 +34,19 @@ pub(super) fn fit(archive: &mut Archive, options: &RestoreOptions, present: Opti
     let nothing = Present::default();
     let there = present.unwrap_or(&nothing);
     mapping::prepare(archive, &options.map)?;
-    let picks = Picks::new(&archive.entries, &options.select)?;
+    let everything = options.select.is_everything();
+    let picks = if everything { None } else { Some(Picks::new(&archive.entries, &options.select)?) };
     let settled = there.settled(&archive.entries, |schema| options.map.schemas.contains_key(schema));
     // What is selected is told by the names it has in the backup, what is there by those in the target.
-    let as_backed_up = archive.entries.clone();
+    let as_backed_up = if everything { Vec::new() } else { archive.entries.clone() };
     let mentioning = mapping::apply(archive, &options.map, settled);
-    let has: HashSet<i32> = archive.entries.iter().filter(|e| there.has(e)).map(|e| e.dump_id).collect();
-    let chosen = picks.choose(&as_backed_up, |entry| has.contains(&entry.dump_id))?;
-    keep(&mut archive.entries, &chosen.ids);
-    let mut fit = Fit { drops: Vec::new(), warnings: chosen.warnings };
+    let mut fit = Fit::default();
+    if let Some(picks) = picks {
+        let has: HashSet<i32> = archive.entries.iter().filter(|e| there.has(e)).map(|e| e.dump_id).collect();
+        let chosen = picks.choose(&as_backed_up, |entry| has.contains(&entry.dump_id))?;
+        keep(&mut archive.entries, &chosen.ids);
+        fit.warnings = chosen.warnings;
+    }
     fit.warnings.extend(mapping::bodies(&archive.entries, &mentioning, &options.map));
     if options.select.data_only {
         tables_are_there(&archive.entries, there)?;

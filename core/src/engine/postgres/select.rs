@@ -74,8 +74,6 @@ impl Scope {
 pub(super) struct Chosen {
     /// Entries to restore or to dump, by number.
     pub(super) ids: HashSet<i32>,
-    /// Those of them that something else needs, and nobody named.
-    pub(super) needed: HashSet<i32>,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -162,7 +160,7 @@ impl Picks {
         }
         let without =
             self.without_rows.contains(&entry.dump_id) || home.is_some_and(|h| self.without_rows.contains(&h));
-        !selection.schema_only && !(without && entry.desc != "SEQUENCE SET")
+        !selection.schema_only && (!without || entry.desc == "SEQUENCE SET")
     }
 
     /// `entries` are those that it was made of. Adds what has to come along and leaves out what cannot be without something that is missing. `there` says what
@@ -176,9 +174,9 @@ impl Picks {
             entries.iter().enumerate().filter(|(_, e)| e.desc == "SCHEMA").map(|(i, e)| (e.tag.as_str(), i)).collect();
         let mut work =
             Work { picks: self, entries, place: &place, state: vec![State::Out; entries.len()], lacks: vec![] };
-        for i in 0..entries.len() {
-            if self.marks[i] == Mark::Picked && self.wants(&entries[i], None) && work.both_ends(&entries[i]) {
-                work.state[i] = State::Picked;
+        for (i, entry) in entries.iter().enumerate() {
+            if self.marks[i] == Mark::Picked && self.wants(entry, None) && work.both_ends(entry) {
+                work.state[i] = State::Taken;
             }
         }
         work.add_belongings();
@@ -188,11 +186,8 @@ impl Picks {
         let mut chosen = Chosen::default();
         work.leave_out(&there, &mut chosen.warnings)?;
         for (entry, state) in entries.iter().zip(&work.state) {
-            if matches!(state, State::Picked | State::Needed) {
+            if *state == State::Taken {
                 chosen.ids.insert(entry.dump_id);
-            }
-            if *state == State::Needed {
-                chosen.needed.insert(entry.dump_id);
             }
         }
         Ok(chosen)
@@ -203,8 +198,7 @@ impl Picks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Out,
-    Picked,
-    Needed,
+    Taken,
     /// The target has it.
     There,
 }
@@ -234,14 +228,14 @@ impl Work<'_> {
                 let at_home = match home.and_then(|id| self.place.get(&id)) {
                     Some(&home) => self.state[home],
                     // Of a thing that has no entry: the schema `public`, what the server and extensions bring along.
-                    None if home.is_some() && !self.picks.selection.names_some() => State::Picked,
+                    None if home.is_some() && !self.picks.selection.names_some() => State::Taken,
                     None => continue,
                 };
                 let without_definitions = self.picks.selection.data_only && home.is_some();
                 let taken = match at_home {
-                    State::Picked | State::Needed => at_home,
+                    State::Taken => State::Taken,
                     // With rows alone their tables are not taken, but named all the same.
-                    State::Out if without_definitions && self.named(i) => State::Picked,
+                    State::Out if without_definitions && self.named(i) => State::Taken,
                     _ => continue,
                 };
                 if self.picks.wants(entry, home) && self.both_ends(entry) {
@@ -286,12 +280,11 @@ impl Work<'_> {
         let mut looked_at = vec![false; self.entries.len()];
         loop {
             let mut changed = false;
-            for i in 0..self.entries.len() {
-                if !matches!(self.state[i], State::Picked | State::Needed) || looked_at[i] || is_frame(&self.entries[i])
-                {
+            for (i, looked_at) in looked_at.iter_mut().enumerate() {
+                if self.state[i] != State::Taken || *looked_at || is_frame(&self.entries[i]) {
                     continue;
                 }
-                (looked_at[i], changed) = (true, true);
+                (*looked_at, changed) = (true, true);
                 let entry = &self.entries[i];
                 let of_schema = entry.namespace.as_deref().and_then(|n| schemas.get(n)).copied();
                 let needs = entry.dependencies.iter().filter_map(|id| self.place.get(id)).copied().chain(of_schema);
@@ -303,7 +296,7 @@ impl Work<'_> {
                     let whole = self.picks.homes.of[need].is_none();
                     let comes_along = !is_relation(needed) || needed.desc == "SEQUENCE";
                     if whole && comes_along && self.picks.marks[need] != Mark::Excluded {
-                        self.state[need] = if there(needed) { State::There } else { State::Needed };
+                        self.state[need] = if there(needed) { State::There } else { State::Taken };
                     } else {
                         self.lacks.push((i, need));
                     }

@@ -10,15 +10,15 @@ fn adapted(target: u32, entries: &[(&str, &str, &str)]) -> Result<(Vec<String>, 
         server_version: "18.0".into(),
         tool_version: "x".into(),
     };
-    let entry = |(i, (desc, tag, defn)): (usize, &(&str, &str, &str))| Entry {
-        dump_id: i as i32,
+    let entry = |(dump_id, (desc, tag, defn)): (i32, &(&str, &str, &str))| Entry {
+        dump_id,
         desc: (*desc).into(),
         tag: (*tag).into(),
         defn: (*defn).into(),
         namespace: Some("a".into()),
         ..Entry::default()
     };
-    let mut archive = Archive { header, entries: entries.iter().enumerate().map(entry).collect() };
+    let mut archive = Archive { header, entries: (1..).zip(entries).map(entry).collect() };
     let warnings = adapt(&mut archive, target)?;
     Ok((
         archive.entries.into_iter().map(|e| e.defn).collect(),

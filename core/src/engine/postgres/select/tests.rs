@@ -103,15 +103,13 @@ fn shop() -> Vec<Entry> {
     ]
 }
 
-fn chosen(selection: &Selection, there: &[i32]) -> Result<(Vec<i32>, Vec<i32>, Vec<String>)> {
+fn chosen(selection: &Selection, there: &[i32]) -> Result<(Vec<i32>, Vec<String>)> {
     let entries = shop();
     let picks = Picks::new(&entries, selection)?;
     let chosen = picks.choose(&entries, |e| there.contains(&e.dump_id))?;
-    let (mut ids, mut needed): (Vec<i32>, Vec<i32>) =
-        (chosen.ids.into_iter().collect(), chosen.needed.into_iter().collect());
+    let mut ids: Vec<i32> = chosen.ids.into_iter().collect();
     ids.sort_unstable();
-    needed.sort_unstable();
-    Ok((ids, needed, chosen.warnings.into_iter().map(|w| format!("{}: {}", w.code, w.message)).collect()))
+    Ok((ids, chosen.warnings.into_iter().map(|w| format!("{}: {}", w.code, w.message)).collect()))
 }
 
 fn tables(patterns: &[&str]) -> Selection {
@@ -121,39 +119,38 @@ fn tables(patterns: &[&str]) -> Selection {
 #[test]
 fn everything_is_everything() {
     let all: Vec<i32> = shop().iter().map(|e| e.dump_id).collect();
-    assert_eq!(chosen(&Selection::default(), &[]).unwrap(), (all, vec![], vec![]));
+    assert_eq!(chosen(&Selection::default(), &[]).unwrap(), (all, vec![]));
 }
 
 #[test]
 fn a_table_takes_along_what_belongs_to_it_and_what_it_needs() {
-    let (ids, needed, warnings) = chosen(&tables(&["orders"]), &[]).unwrap();
+    let (ids, warnings) = chosen(&tables(&["orders"]), &[]).unwrap();
     assert_eq!(ids, [1, 2, 5, 6, 7, 11, 12, 13, 19, 21, 24, 31, 32, 33, 34, 35]);
-    assert_eq!(needed, [2, 5, 6, 7]);
     assert_eq!(
         warnings,
         [
             "foreign_key_left_out: FK CONSTRAINT public.orders orders_customer is left out: it refers to TABLE public.customers, which was not selected"
         ]
     );
-    let (ids, needed, _) = chosen(&tables(&["public.cust*"]), &[]).unwrap();
-    assert_eq!((ids, needed), (vec![1, 4, 10, 14, 15, 16, 20, 23, 30], vec![4]));
+    let (ids, _) = chosen(&tables(&["public.cust*"]), &[]).unwrap();
+    assert_eq!(ids, [1, 4, 10, 14, 15, 16, 20, 23, 30]);
 }
 
 #[test]
 fn what_the_target_has_is_not_brought_along() {
-    let (ids, needed, _) = chosen(&tables(&["orders"]), &[2, 5, 10]).unwrap();
+    let (ids, _) = chosen(&tables(&["orders"]), &[2, 5, 10]).unwrap();
     assert_eq!((ids.contains(&5), ids.contains(&6), ids.contains(&36)), (false, false, false));
-    assert_eq!(needed, [7]);
+    assert!(ids.contains(&7));
 }
 
 #[test]
 fn a_partition_alone_is_a_table_of_its_own() {
-    let (ids, _, warnings) = chosen(&tables(&["orders_2024"]), &[]).unwrap();
+    let (ids, warnings) = chosen(&tables(&["orders_2024"]), &[]).unwrap();
     assert_eq!(ids, [1, 2, 5, 6, 12, 21, 32]);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("TABLE ATTACH public.orders_2024 is left out: it needs TABLE public.orders"));
     // Where its parent is, it is attached again.
-    let (ids, _, warnings) = chosen(&tables(&["orders_2024"]), &[11]).unwrap();
+    let (ids, warnings) = chosen(&tables(&["orders_2024"]), &[11]).unwrap();
     assert!(ids.contains(&13) && warnings.is_empty(), "{ids:?} {warnings:?}");
 }
 
@@ -164,7 +161,7 @@ fn what_is_excluded_takes_its_own_with_it() {
         exclude_tables: vec!["orders".into()],
         ..Selection::default()
     };
-    let (ids, _, warnings) = chosen(&selection, &[]).unwrap();
+    let (ids, warnings) = chosen(&selection, &[]).unwrap();
     assert_eq!(ids, [1, 2, 4, 5, 6, 7, 10, 14, 15, 16, 20, 23, 30, 37, 39]);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings.iter().any(|w| w.contains("VIEW public.open_orders is left out: it needs TABLE public.orders")));
@@ -199,7 +196,7 @@ fn a_table_that_lacks_something_is_refused_and_a_view_left_out() {
     assert_eq!(e.code(), Code::IncompleteSelection);
     assert!(e.message().contains("TABLE public.orders") && e.message().contains("TYPE types.state"), "{e}");
     assert!(chosen(&selection, &[5]).is_ok(), "the target has it");
-    let (ids, _, warnings) = chosen(&tables(&["open_orders"]), &[]).unwrap();
+    let (ids, warnings) = chosen(&tables(&["open_orders"]), &[]).unwrap();
     assert_eq!((ids, warnings.len()), (vec![1], 1));
 }
 
