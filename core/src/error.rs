@@ -139,6 +139,10 @@ codes! {
     TargetNotEmpty = "target_not_empty", Refused;
     /// The live database is used in a way that would not survive if another took its place.
     TargetInUse = "target_in_use", Refused;
+    /// A pattern that selects names nothing.
+    NothingSelected = "nothing_selected", NotFound;
+    /// What was selected cannot be without something that was not.
+    IncompleteSelection = "incomplete_selection", Refused;
     /// A role that the backup refers to does not exist at the target.
     MissingRole = "missing_role", Refused;
     /// An extension that the backup needs cannot be created at the target.

@@ -25,6 +25,7 @@ mod ops;
 mod progress;
 mod report;
 mod secret;
+mod selection;
 mod settings;
 mod storage;
 #[cfg(test)]
@@ -49,5 +50,6 @@ pub use observe::{AlertEvent, Alerts, METRICS_CONTENT_TYPE, Severity};
 pub use progress::{CancellationToken, Phase, Progress, ProgressCallback};
 pub use report::*;
 pub use secret::{Key, Secret};
+pub use selection::{Mapping, Selection};
 pub use settings::{Codec, ReadBack, Settings};
 pub use vault::*;

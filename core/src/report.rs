@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{BackupId, DatabaseName, EngineKind};
+use crate::selection::Selection;
 
 pub use health::{BackupHealth, DrillHealth, HealthCheck, HealthReport, HealthStatus};
 pub use stats::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaStats, TableStats};
@@ -135,6 +136,8 @@ pub struct BackupSummary {
     pub encrypted: bool,
     /// Number of warnings in the manifest.
     pub warnings: u64,
+    /// Whether only a part of the database was backed up.
+    pub partial: bool,
     /// The newest successful verification, if any.
     pub verified_at: Option<Timestamp>,
     /// The newest successful drill, if any: the backup is proven.
@@ -159,6 +162,8 @@ pub struct BackupDetails {
     pub table_summaries: Vec<TableSummary>,
     /// What the caller should know.
     pub warning_list: Vec<Warning>,
+    /// What of the database was backed up, if not all of it.
+    pub selection: Option<Selection>,
     /// Each proof there is, oldest first.
     pub proofs: Vec<ProofSummary>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::selection::Selection;
 use crate::settings::{Codec, ReadBack, Settings};
 
 const EXAMPLES: &str = "\
@@ -13,6 +14,12 @@ Examples:
   lastgood list
   lastgood drill latest
   lastgood restore latest --target postgres://app@db/shop_restored";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  lastgood restore latest --target postgres://app@db/shop_restored
+  lastgood restore latest --target postgres://app@db/shop --table public.orders --map-schema public=rescue
+  lastgood restore latest --target postgres://app@db/shop --table public.orders --clean";
 
 /// Database backups that have been restored.
 #[derive(Debug, Parser)]
@@ -75,6 +82,8 @@ pub(super) enum Command {
         /// Back up the server's roles and tablespaces as well (PostgreSQL)
         #[arg(long)]
         globals: bool,
+        #[command(flatten)]
+        select: SelectArgs,
         /// Take a passphrase although it is weak
         #[arg(long)]
         allow_weak: bool,
@@ -115,16 +124,34 @@ pub(super) enum Command {
         #[arg(long, value_name = "SQL")]
         query: Vec<String>,
     },
-    /// Restore one backup into an empty database
-    #[command(
-        after_help = "Example:\n  lastgood restore latest --target postgres://app@db/shop_restored\n  lastgood restore latest --target postgres://app@db/shop --promote --query 'SELECT count(*) > 1000 FROM orders'"
-    )]
+    /// Restore one backup, or a part of it
+    #[command(after_help = RESTORE_EXAMPLES)]
     Restore {
         /// Id, beginning of one, or `latest`
         backup: String,
-        /// Database to restore into: empty, or not there yet
+        /// Database to restore into: empty or not there yet, unless a part is selected
         #[arg(long, value_name = "URL")]
         target: String,
+        #[command(flatten)]
+        select: SelectArgs,
+        /// Restore rows alone, into tables that are there and empty
+        #[arg(long, conflicts_with_all = ["schema_only", "clean"])]
+        data_only: bool,
+        /// Drop what the backup brings before it is created, after everything was checked
+        #[arg(long)]
+        clean: bool,
+        /// Restore what is in one schema into another
+        #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+        map_schema: Vec<(String, String)>,
+        /// Give one role what belongs or is granted to another
+        #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+        map_owner: Vec<(String, String)>,
+        /// Restore what is in one tablespace into another
+        #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+        map_tablespace: Vec<(String, String)>,
+        /// Leave out what only a superuser may create, with a warning
+        #[arg(long)]
+        no_superuser: bool,
         /// Restore even though the target holds something
         #[arg(long)]
         overwrite: bool,
@@ -190,6 +217,49 @@ pub(super) enum Command {
         #[arg(long)]
         allow_weak: bool,
     },
+}
+
+/// `old=new`
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (old, new) = text.split_once('=').ok_or("write it as OLD=NEW")?;
+    Ok((old.to_owned(), new.to_owned()))
+}
+
+/// What of a database a verb is about.
+#[derive(Debug, ClapArgs)]
+pub(super) struct SelectArgs {
+    /// Only this schema (`sales`, `app_*`); may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    schema: Vec<String>,
+    /// Only this table with what belongs to it (`public.orders`, `log_*`); may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    table: Vec<String>,
+    /// Not this schema; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    exclude_schema: Vec<String>,
+    /// Not this table; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    exclude_table: Vec<String>,
+    /// Of this table the definition without rows; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    exclude_data: Vec<String>,
+    /// Definitions without rows
+    #[arg(long)]
+    schema_only: bool,
+}
+
+impl SelectArgs {
+    pub(super) fn selection(self) -> Selection {
+        Selection {
+            schemas: self.schema,
+            tables: self.table,
+            exclude_schemas: self.exclude_schema,
+            exclude_tables: self.exclude_table,
+            exclude_data: self.exclude_data,
+            schema_only: self.schema_only,
+            data_only: false,
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -12,7 +12,8 @@ use clap::Parser;
 use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
 use crate::secret::Secret;
-use crate::vault::{Health, Vault, VaultOptions, read_secret};
+use crate::vault::{Backup, Health, Restore, Vault, VaultOptions, read_secret};
+use crate::{Mapping, Selection};
 use args::{Args, Command};
 use output::Output;
 
@@ -61,11 +62,8 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
     }
     let vault = Vault::builder().options(vault_options(&args)).open().await?;
     match args.command {
-        Command::Backup { tag, globals, .. } => {
-            let mut verb = tag.into_iter().fold(vault.backup(), |verb, tag| verb.tag(tag));
-            if globals {
-                verb = verb.globals();
-            }
+        Command::Backup { tag, globals, select, .. } => {
+            let verb = vault.backup().options(Backup { tags: tag, globals, select: select.selection() });
             let report = verb.on_progress(on_progress).cancel(cancel).await;
             bar.clear();
             output.backup(&report?)
@@ -89,24 +87,42 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             bar.clear();
             output.drill(&report?)
         }
-        Command::Restore { backup, target, overwrite, no_owner, no_privileges, globals, promote, query } => {
-            let mut verb = vault.restore(backup).target(target);
-            if globals {
-                verb = verb.globals();
-            }
-            if promote {
-                verb = verb.promote();
-            }
-            verb = query.into_iter().fold(verb, |verb, query| verb.query(query));
-            if overwrite {
-                verb = verb.overwrite();
-            }
-            if no_owner {
-                verb = verb.no_owner();
-            }
-            if no_privileges {
-                verb = verb.no_privileges();
-            }
+        Command::Restore {
+            backup,
+            target,
+            select,
+            data_only,
+            clean,
+            map_schema,
+            map_owner,
+            map_tablespace,
+            no_superuser,
+            overwrite,
+            no_owner,
+            no_privileges,
+            globals,
+            promote,
+            query,
+        } => {
+            let map = Mapping {
+                schemas: map_schema.into_iter().collect(),
+                owners: map_owner.into_iter().collect(),
+                tablespaces: map_tablespace.into_iter().collect(),
+            };
+            let verb = vault.restore("").options(Restore {
+                backup,
+                target: Some(target.into()),
+                overwrite,
+                no_owner,
+                no_privileges,
+                select: Selection { data_only, ..select.selection() },
+                map,
+                clean,
+                no_superuser,
+                globals,
+                promote,
+                queries: query,
+            });
             let report = verb.on_progress(on_progress).cancel(cancel).await;
             bar.clear();
             output.restore(&report?)

@@ -53,7 +53,7 @@ impl Output {
                     age(b.started_at),
                     engine,
                     count(b.rows),
-                    size(b.source_bytes),
+                    format!("{}{}", size(b.source_bytes), if b.partial { ", a part" } else { "" }),
                     size(b.stored_bytes),
                     proof(b),
                 ]
@@ -71,6 +71,9 @@ impl Output {
                 size(s.source_bytes), size(s.stored_bytes), if s.encrypted { ", encrypted" } else { ", NOT encrypted" },
                 proof(s), if s.tags.is_empty() { "-".to_owned() } else { s.tags.join(", ") },
             );
+            if let Some(selection) = &b.selection {
+                let _ = writeln!(text, "  a part    {selection}");
+            }
             let mut rows = vec![["TABLE", "ROWS", "HASH"].map(str::to_owned)];
             rows.extend(b.table_summaries.iter().map(|t| [t.name.clone(), count(t.rows), t.hash.clone()]));
             text += &table(&rows);

@@ -15,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
 use crate::report::{ConsistencyPoint, DatabaseStats, Probe, Promoted, TableSummary, Warning};
+pub use crate::selection::{Mapping, Selection};
 use crate::settings::{Codec, Settings};
 
 #[cfg(feature = "postgres")]
@@ -101,6 +102,8 @@ pub struct SnapshotOptions {
     pub globals: bool,
     /// With the roles, the verifiers of their passwords.
     pub role_passwords: bool,
+    /// What of the database is dumped.
+    pub select: Selection,
 }
 
 /// How a dump is to be loaded.
@@ -118,6 +121,14 @@ pub struct RestoreOptions {
     pub promote: bool,
     /// Create the roles and tablespaces that the dump needs and the server lacks.
     pub globals: bool,
+    /// What of the dump is restored.
+    pub select: Selection,
+    /// Other names in the target.
+    pub map: Mapping,
+    /// Drop what the dump brings before it is created, once everything else was checked.
+    pub clean: bool,
+    /// Leave out what only a superuser may create, where none restores.
+    pub no_superuser: bool,
 }
 
 /// What a database is called after it gave way: `shop_before_20251121_020001`, in UTC, so that names sort by time.
@@ -224,6 +235,11 @@ pub trait Target: Send + Sync + Debug {
     /// Takes the schema files and the list of data files, checks everything that can be checked, and only then
     /// creates what the data needs.
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()>;
+
+    /// Whether the parts of this data file are to be loaded. Asked after [`prepare`](Self::prepare).
+    fn wants(&self, _file: &str) -> bool {
+        true
+    }
 
     /// Loads one part. Up to `jobs` parts are loaded at the same time.
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()>;

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Code, Error, Result};
 use crate::id::{BackupId, DatabaseName, EngineKind, RepositoryId};
 use crate::report::{ConsistencyPoint, FileRole, TableSummary, Warning};
+use crate::selection::Selection;
 use crate::settings::Codec;
 
 /// The version of the format that this library writes, and the newest it reads.
@@ -66,6 +67,9 @@ pub struct Header {
     pub rows: u64,
     /// Number of warnings in the body.
     pub warnings: u64,
+    /// Whether only a part of the database was backed up; the body says which.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Labels given by the caller.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -115,6 +119,9 @@ pub struct Body {
     pub tables: Vec<TableSummary>,
     /// What the caller should know, and what was left out and why.
     pub warnings: Vec<Warning>,
+    /// What of the database was backed up; absent when it was all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
 }
 
 /// One file of the dump.

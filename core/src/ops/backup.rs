@@ -9,7 +9,7 @@ use super::pipeline::{Event, Pipeline, codec_of};
 use super::session::{Session, millis_since};
 use super::size;
 use super::volumes::{VolumeOptions, Volumes};
-use crate::engine::{Engine, SnapshotOptions, SnapshotSummary};
+use crate::engine::{Engine, Selection, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
 use crate::format::layout;
 use crate::format::manifest::{
@@ -30,13 +30,14 @@ pub(crate) async fn backup(
     engine: &dyn Engine,
     tags: Vec<String>,
     globals: bool,
+    select: Selection,
     run: &Run,
 ) -> Result<BackupReport> {
     let started = session.clock.now();
     run.begin(Phase::Preparing, None);
     let id = reserve(session, started).await?;
     let span = info_span!("backup", backup_id = %id, database = %session.database);
-    Backup { session, engine, id: &id, started, tags, globals }.run(run).instrument(span).await
+    Backup { session, engine, id: &id, started, tags, globals, select }.run(run).instrument(span).await
 }
 
 /// Takes a name that no other run has, by a create-only object.
@@ -64,6 +65,7 @@ struct Backup<'a> {
     started: jiff::Timestamp,
     tags: Vec<String>,
     globals: bool,
+    select: Selection,
 }
 
 /// What was read and stored.
@@ -142,6 +144,7 @@ impl Backup<'_> {
             globals: self.globals,
             // No secret lies in a store for all to read.
             role_passwords: data_key.is_some(),
+            select: self.select.clone(),
         };
         let snapshot = Arc::new(run.until_cancelled(self.engine.snapshot(&options)).await?);
         run.begin(Phase::Dumping, Some(snapshot.files().iter().flat_map(|f| &f.parts).sum()));
@@ -276,12 +279,14 @@ impl Backup<'_> {
             tables: summary.tables.len() as u64,
             rows: summary.tables.iter().map(|t| t.rows).sum(),
             warnings: summary.warnings.len() as u64,
+            partial: !self.select.is_everything(),
             tags: self.tags.clone(),
             codec: session.settings.codec,
             volumes,
             encryption: session.keys.epoch().map(|epoch| Encryption { scheme: "cobblestone-256".to_owned(), epoch }),
         };
-        let body = Body { files, tables: summary.tables, warnings: summary.warnings };
+        let selection = Some(&self.select).filter(|s| !s.is_everything()).cloned();
+        let body = Body { files, tables: summary.tables, warnings: summary.warnings, selection };
         let draft = Draft::new(&header)?;
         let digest = draft.header_sha256();
         let seal = data_key.map(|key| move |plain: &[u8]| session.seal_body(key, self.id, &digest, plain));

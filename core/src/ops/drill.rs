@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::compare::{differences, first_of};
-use super::restore::load;
+use super::restore::{Loaded, load};
 use super::session::{Opened, Session, millis_since};
 use super::verify::keep;
 use crate::engine::{Engine, RestoreOptions};
@@ -69,8 +69,9 @@ async fn rehearse(
 ) -> Result<(DrillReport, Vec<String>)> {
     let jobs = session.settings.jobs;
     // A drill proves the data: who owns it at home need not exist where it is rehearsed.
-    let options = RestoreOptions { jobs, no_owner: true, no_privileges: true, ..RestoreOptions::default() };
-    let loaded = load(session, Arc::clone(backup), &*scratch.engine, &options, None, run).await?;
+    let options =
+        RestoreOptions { jobs, no_owner: true, no_privileges: true, no_superuser: true, ..RestoreOptions::default() };
+    let Loaded { warnings, .. } = load(session, Arc::clone(backup), &*scratch.engine, &options, None, run).await?;
     let restore_ms = millis_since(began);
     let tables = &backup.body.tables;
     let problems = differences(&*scratch.engine, tables, &scratch.queries, jobs, run).await?;
@@ -81,7 +82,7 @@ async fn rehearse(
         queries: scratch.queries.len() as u64,
         restore_ms,
         duration_ms: 0,
-        warnings: loaded.warnings,
+        warnings,
     };
     Ok((report, problems))
 }

@@ -51,6 +51,7 @@ pub(crate) async fn show(session: &Arc<Session>, id: &BackupId) -> Result<Backup
             .collect(),
         table_summaries: backup.body.tables.clone(),
         warning_list: backup.body.warnings.clone(),
+        selection: backup.body.selection.clone(),
         proofs,
     })
 }
@@ -85,6 +86,7 @@ fn summarize(header: Header, proofs: &[ProofSummary]) -> BackupSummary {
         tags: header.tags,
         encrypted: header.encryption.is_some(),
         warnings: header.warnings,
+        partial: header.partial,
         verified_at: newest(ProofKind::Verify),
         drilled_at: newest(ProofKind::Drill),
         failing: proofs.last().is_some_and(|p| !p.ok),

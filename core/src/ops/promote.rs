@@ -45,5 +45,5 @@ pub(super) async fn promote(
     .await?;
     let (promoted, more) = target.promote(&promotion.suffix).await?;
     warnings.extend(more);
-    Ok(Loaded { created: target.created(), promoted: Some(promoted), warnings })
+    Ok(Loaded { bytes: 0, created: target.created(), promoted: Some(promoted), warnings })
 }

@@ -28,8 +28,7 @@ pub(crate) async fn restore(
 ) -> Result<RestoreReport> {
     let began = Instant::now();
     let id = backup.stored.header.id.clone();
-    let bytes = backup.body.files.iter().map(File::bytes).sum();
-    let Loaded { created, promoted, warnings } = load(session, backup, engine, options, promotion, run).await?;
+    let Loaded { bytes, created, promoted, warnings } = load(session, backup, engine, options, promotion, run).await?;
     Ok(RestoreReport {
         id,
         target: engine.describe(),
@@ -44,6 +43,8 @@ pub(crate) async fn restore(
 /// A dump that is where it belongs, for all to see.
 #[derive(Debug)]
 pub(super) struct Loaded {
+    /// Raw bytes of the files that the target took.
+    pub(super) bytes: u64,
     pub(super) created: Vec<String>,
     pub(super) promoted: Option<Promoted>,
     pub(super) warnings: Vec<Warning>,
@@ -75,10 +76,13 @@ pub(super) async fn load(
     }
     let stored: Vec<_> = data.iter().map(|f| StoredFile { name: f.name.clone(), bytes: f.bytes() }).collect();
 
+    let mut bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
     let mut target = run.until_cancelled(engine.target(options)).await?;
     let mut result = run.until_cancelled(target.prepare(files, &stored)).await;
     if result.is_ok() {
-        run.begin(Phase::Loading, Some(stored.iter().map(|f| f.bytes).sum()));
+        let wanted = stored.iter().filter(|f| target.wants(&f.name)).map(|f| f.bytes).sum();
+        bytes += wanted;
+        run.begin(Phase::Loading, Some(wanted));
         let (shared, mut tasks) = (Arc::new(target), JoinSet::new());
         result = run.until_cancelled(load_parts(&reader, &backup, &shared, options.jobs, run, &mut tasks)).await;
         tasks.shutdown().await;
@@ -92,9 +96,9 @@ pub(super) async fn load(
             match promotion {
                 None => run.until_cancelled(target.finish()).await.map(|warnings| {
                     let created = target.created();
-                    Loaded { created, promoted: None, warnings }
+                    Loaded { bytes, created, promoted: None, warnings }
                 }),
-                Some(promotion) => promote(&mut *target, &backup, promotion, options.jobs, run).await,
+                Some(promotion) => promote(&mut *target, &backup, promotion, options.jobs, run).await.map(|l| Loaded { bytes, ..l }),
             }
         }
         Err(e) => Err(e),
@@ -104,10 +108,15 @@ pub(super) async fn load(
     {
         tracing::warn!(error = %e, "a failed restore could not be taken back");
     }
-    finished
+    let mut loaded = finished?;
+    if let Some(selection) = &backup.body.selection {
+        let message = format!("{} holds a part of its database: {selection}", header.id);
+        loaded.warnings.insert(0, Warning::new("partial_backup", message));
+    }
+    Ok(loaded)
 }
 
-/// Loads the parts of all data files, up to `jobs` at the same time.
+/// Loads the parts of all data files that the target wants, up to `jobs` at the same time.
 async fn load_parts(
     reader: &Arc<PartReader>,
     backup: &Arc<Opened>,
@@ -116,7 +125,8 @@ async fn load_parts(
     run: &Run,
     tasks: &mut JoinSet<Result<()>>,
 ) -> Result<()> {
-    for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| f.role == FileRole::Data) {
+    let wanted = |f: &File| f.role == FileRole::Data && target.wants(&f.name);
+    for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| wanted(f)) {
         let mut offset = 0;
         for (part, bytes) in record.parts.iter().map(|p| p.bytes).enumerate() {
             if tasks.len() >= jobs {

@@ -70,7 +70,8 @@ impl Engine for Fake {
         Ok(Probe { engine: self.kind(), version: "1".to_owned(), size_bytes: None })
     }
 
-    async fn snapshot(&self, _options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+    async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        options.select.must_be_everything("a fake")?;
         let content = self.files().ok_or_else(|| Error::new(Code::DatabaseNotFound, "no such database"))?;
         let file = |(name, bytes): (&String, &Vec<u8>)| DumpFile {
             name: name.clone(),

@@ -7,7 +7,7 @@ use crate::hygiene::files;
 /// The rows, lowest first: the vocabulary, pure code, the three siblings, the verbs, their schedule, the facade, the
 /// command line and the description of the interface.
 const ROWS: [&[&str]; 7] = [
-    &["error", "id", "clock", "secret", "progress", "settings", "report"],
+    &["error", "id", "clock", "secret", "progress", "selection", "settings", "report"],
     &["format", "crypto", "retention"],
     &["engine", "storage", "volume"],
     &["ops"],

@@ -18,6 +18,7 @@ mod memory_promised;
 mod observed;
 mod postgres_globals;
 mod postgres_life;
+mod postgres_select;
 mod promote;
 mod recover;
 mod secrets;

@@ -30,14 +30,16 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(archive: &Archive) -> Self {
+    /// `more` are settings that this restore needs beside the archive's own.
+    pub(super) fn new(archive: &Archive, more: &str) -> Self {
         let settings = archive.entries.iter().filter(|e| match e.desc.as_str() {
             "STDSTRINGS" | "SEARCHPATH" => true,
             // The driver speaks UTF-8; rows that were dumped in another encoding are loaded in that one.
             "ENCODING" => !e.defn.contains("'UTF8'"),
             _ => false,
         });
-        Self { settings: settings.map(|e| e.defn.as_str()).collect(), pids: Vec::new() }
+        let settings = settings.map(|e| e.defn.as_str()).chain([more]).collect();
+        Self { settings, pids: Vec::new() }
     }
 
     pub(super) async fn open(&mut self, server: &Server) -> Result<PgConnection> {

@@ -218,27 +218,16 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
-    use crate::engine::postgres::archive::Section;
 
     #[test]
     fn options_are_found_again_in_an_archive() {
         let sql = "TEMPLATE = template0 ENCODING = 'UTF8' LOCALE_PROVIDER = libc LOCALE = 'C.UTF-8'";
         let entry = Entry {
-            dump_id: 4,
-            catalog: 1262,
-            oid: 5,
             tag: "My shop".into(),
             desc: "DATABASE".into(),
-            section: Section::PreData,
             defn: format!("CREATE DATABASE \"My shop\" WITH {sql};\n"),
-            drop: "DROP DATABASE \"My shop\";\n".into(),
-            copy: None,
-            namespace: None,
-            tablespace: None,
-            table_am: None,
             owner: "app".into(),
-            dependencies: vec![],
-            file: None,
+            ..Entry::default()
         };
         let options = Options::from_entry(&entry).unwrap();
         assert_eq!((options.sql.as_str(), options.owner.as_str()), (sql, "app"));

@@ -63,7 +63,8 @@ struct Seen {
 impl PgSnapshot {
     /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
-        let Taken { mut conn, exported, mut catalog, point, server_version } = Taken::new(server).await?;
+        let Taken { mut conn, exported, mut catalog, point, server_version } =
+            Taken::new(server, &options.select).await?;
         let globals = match options.globals {
             true => Some(read_globals(&mut conn, options.role_passwords).await?),
             false => None,

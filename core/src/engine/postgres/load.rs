@@ -16,17 +16,23 @@ use crate::report::{Promoted, Warning};
 use super::Postgres;
 use super::archive::{self, Archive, blob_oid};
 use super::build::{Build, Sessions};
+use super::clean;
 use super::connect::{Role, Server, execute, query};
 use super::copy::rows_in;
 use super::database::{self, Options, maintenance};
+use super::dialect;
+use super::existing;
+use super::fit::{Fit, fit};
 use super::globals::{self, Coming, Created};
 use super::large_object;
 use super::place::{self, Place, Replaced};
 use super::pool::Pool;
 use super::preflight;
+use super::present::Present;
 use super::promote;
 use super::quote::ident;
 use super::statements::{Pass, describe, pass, split};
+use super::superuser;
 
 /// A database that a dump is restored into.
 #[derive(Debug)]
@@ -60,24 +66,48 @@ impl fmt::Debug for Restore {
 impl PgTarget {
     /// Looks at the target and decides where the restore will go; changes nothing.
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
-        let place = Place::find(server, options).await?;
+        // What was named, or goes into schemas of its own, may come beside what is there: collisions are looked for.
+        let beside = options.select.names_some() || !options.map.schemas.is_empty();
+        let into = options.clean || options.select.data_only;
+        let overwrite = options.overwrite || beside || into;
+        let place = Place::find(server, &RestoreOptions { overwrite, ..options.clone() }).await?;
+        if options.select.data_only && matches!(place, Place::Staging { .. }) {
+            let message = format!("{server} has no tables that rows alone could be restored into");
+            return Err(Error::new(Code::DatabaseNotFound, message).next("restore definitions as well"));
+        }
+        if options.select.data_only && options.clean {
+            return Err(Error::new(Code::InvalidOption, "clean drops definitions, data only restores none")
+                .next("leave out one of them"));
+        }
         tracing::debug!(?place, "restoring");
         Ok(Self { server: server.clone(), options: options.clone(), place, created: Created::default(), restore: None })
     }
 
     /// Checks, creates the database if there has to be one, and runs what comes before the data.
-    async fn begin(&mut self, archive: Archive, globals: Option<&Bytes>, data: &[StoredFile]) -> Result<()> {
-        let tables = data_files(&archive, data)?;
+    async fn begin(&mut self, mut archive: Archive, globals: Option<&Bytes>, data: &[StoredFile]) -> Result<()> {
         let (mut conn, creates) = match &self.place {
             Place::Direct => (self.server.connect(Role::Catalog).await?, false),
             Place::Staging { .. } => (maintenance(&self.server).await?, true),
         };
+        let present = match &self.place {
+            Place::Direct => Some(Present::read(&mut conn).await?),
+            Place::Staging { .. } => None,
+        };
+        let Fit { drops, mut warnings } = fit(&mut archive, &self.options, present.as_ref())?;
+        let major = conn.server_version_num().unwrap_or(0) / 10_000;
+        warnings.extend(dialect::adapt(&mut archive, major)?);
+        warnings.extend(superuser::check(&mut conn, &mut archive, &self.options, present.as_ref()).await?);
+        let tables = data_files(&archive, data)?;
         let coming = match self.options.globals {
             true => Coming::choose(&mut conn, globals, &archive, &self.options).await?,
             false => Coming::default(),
         };
-        let (mut adapt, mut warnings) =
-            preflight::check(&mut conn, &archive, creates, &coming.roles(), &self.options).await?;
+        let (mut adapt, told) = preflight::check(&mut conn, &archive, creates, &coming.roles(), &self.options).await?;
+        warnings.extend(told);
+        let rows_only = self.options.select.data_only;
+        if rows_only {
+            existing::check(&mut conn, &archive.entries, self.options.overwrite).await?;
+        }
         // Only now, when everything else is as it should be.
         let told = coming.create(&mut conn, &mut self.created).await?;
         for name in &self.created.tablespaces {
@@ -93,9 +123,11 @@ impl PgTarget {
                 self.server.sibling(name)
             }
         };
+        clean::drop_all(&mut conn, &drops).await?;
+        let settings = if rows_only { existing::settings(&mut conn).await? } else { "" };
         drop(conn.close().await);
 
-        let mut sessions = Sessions::new(&archive);
+        let mut sessions = Sessions::new(&archive, settings);
         let mut writer = sessions.open(&server).await?;
         let sql = "SELECT extname FROM pg_catalog.pg_extension";
         let extensions =
@@ -137,6 +169,10 @@ impl PgTarget {
                 Some(restore) => {
                     let mut conn = self.server.connect(Role::Catalog).await?;
                     restore.sessions.end(&mut conn).await?;
+                    // Rows that were added to others cannot be told from them.
+                    if self.options.select.data_only && !self.options.overwrite {
+                        return existing::empty(&mut conn, &restore.build.archive.entries).await;
+                    }
                     restore.build.drop_all(&mut conn).await
                 }
                 None => Ok(()),
@@ -164,6 +200,9 @@ impl PgTarget {
             restore.build.run_in_order(&mut writers[0], &privileges).await?;
         }
         restore.build.run_scheduled(&mut writers, &last).await?;
+        if self.options.select.data_only {
+            existing::check_foreign_keys(&mut writers[0], &restore.build.archive.entries).await?;
+        }
         restore.warnings.extend(restore.build.take_warnings());
         restore.warnings.extend(restore.build.analyze(&mut writers).await?);
         // The writers commit without waiting for the disk; one commit that waits makes all before it durable.
@@ -217,6 +256,12 @@ impl Target for PgTarget {
             }
         }
         self.begin(archive, file(globals::FILE), data).await
+    }
+
+    fn wants(&self, file: &str) -> bool {
+        let Some(restore) = &self.restore else { return false };
+        let large_objects = || restore.build.archive.entries.iter().any(|e| e.desc == "BLOBS");
+        restore.tables.contains_key(file) || (blob_oid(file).is_some() && large_objects())
     }
 
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {

@@ -7,30 +7,42 @@
 //! appear at once.
 
 mod archive;
+mod belong;
 mod build;
 mod catalog;
+mod clean;
 mod connect;
 mod copy;
 mod database;
+mod dialect;
 mod dump;
+mod existing;
 mod failure;
+mod fit;
 mod globals;
 mod large_object;
+mod lex;
 mod load;
+mod mapping;
 mod order;
+mod pattern;
 mod place;
 mod plan;
 mod pool;
 mod preflight;
+mod present;
 mod probe;
 mod promote;
 mod quote;
+mod rename;
 mod roles;
 mod schedule;
+mod select;
 mod snapshot;
 mod socket;
 mod statements;
 mod stats;
+mod superuser;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use super::quote::{idents, qualified};
 const LARGE_OBJECT_PAGE: u64 = 2048;
 
 /// The start of a `TABLE DATA` entry's definition whose rows are loaded through the root of their partitions.
-const VIA_ROOT: &str = "-- load via partition root ";
+pub(super) const VIA_ROOT: &str = "-- load via partition root ";
 
 /// Where the bytes of a file come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,7 +38,7 @@ pub(super) async fn check(
     let missing = listed(owners.union(&mentioned).filter(|name| !there.contains(*name)));
     if !missing.is_empty() {
         return Err(Error::new(Code::MissingRole, format!("the target has no role {missing}"))
-            .next("create the roles (CREATE ROLE …), or restore without owners and privileges"));
+            .next("create the roles (CREATE ROLE …), map them to others (--map-owner), or do without (--no-owner, --no-privileges)"));
     }
 
     // Since 16 being a member of a role is not enough to give it something.
@@ -48,7 +48,7 @@ pub(super) async fn check(
     let others = listed(owners.iter().filter(|name| !ours.contains(*name) && !coming.contains(*name)));
     if !others.is_empty() {
         return Err(Error::new(Code::DatabaseDenied, format!("objects cannot be given to {others}"))
-            .next("connect as a superuser or a member of these roles, or restore without owners"));
+            .next("connect as a superuser or a member of these roles, or restore without owners (--no-owner)"));
     }
 
     let wanted = archive.entries.iter().filter(|e| e.desc == "EXTENSION").map(|e| &e.tag);

@@ -37,15 +37,19 @@ impl Schedule {
             entries.iter().filter(|e| matches!(e.desc.as_str(), "TABLE" | "TABLE DATA")).map(|e| e.dump_id).collect();
         let job_of: HashMap<i32, usize> =
             chosen.iter().enumerate().map(|(job, &index)| (entries[index].dump_id, job)).collect();
+        let trees = Trees::new(entries, &tables);
         let mut jobs: Vec<Job> = chosen
             .iter()
             .map(|&index| {
                 let entry = &entries[index];
-                let needs: HashSet<i32> = entry.dependencies.iter().copied().collect();
+                let mut needs: HashSet<i32> = entry.dependencies.iter().copied().collect();
+                let weight = needs.iter().filter_map(|id| weights.get(id)).max().copied().unwrap_or(0);
+                let attached = if entry.desc == "INDEX ATTACH" { trees.of(entry) } else { Vec::new() };
+                needs.extend(&attached);
                 // Everything after the data but a plain index alters the tables it depends on.
                 let exclusive = entry.section == Section::PostData && entry.desc != "INDEX";
-                let locks = needs.iter().copied().filter(|id| exclusive && tables.contains(id)).collect();
-                let weight = needs.iter().filter_map(|id| weights.get(id)).max().copied().unwrap_or(0);
+                let locked = |id: &i32| exclusive && (tables.contains(id) || *id == ATTACHING);
+                let locks = needs.iter().copied().filter(locked).collect();
                 Job { needs, locks, waits_for: 0, awaited_by: Vec::new(), weight }
             })
             .collect();
@@ -107,6 +111,50 @@ impl Schedule {
     }
 }
 
+/// Stands for the right to attach an index, which one statement has at a time: it may complete the indexes above.
+const ATTACHING: i32 = 0;
+
+/// Tables with their partitions, and indexes with their tables.
+struct Trees {
+    parents: HashMap<i32, i32>,
+    tables: HashMap<i32, Vec<i32>>,
+}
+
+impl Trees {
+    fn new(entries: &[Entry], tables: &HashSet<i32>) -> Self {
+        let mut trees = Self { parents: HashMap::new(), tables: HashMap::new() };
+        let attaches: Vec<&Entry> = entries.iter().filter(|e| e.desc == "TABLE ATTACH").collect();
+        if attaches.is_empty() {
+            return trees;
+        }
+        let ids = entries.iter().filter(|e| e.desc == "TABLE").map(|e| ((&e.namespace, &e.tag), e.dump_id));
+        let ids: HashMap<_, _> = ids.collect();
+        for entry in attaches {
+            let Some(&child) = ids.get(&(&entry.namespace, &entry.tag)) else { continue };
+            let parent = entry.dependencies.iter().find(|id| **id != child && tables.contains(id));
+            trees.parents.extend(parent.map(|parent| (child, *parent)));
+        }
+        for entry in entries.iter().filter(|e| matches!(e.desc.as_str(), "INDEX" | "CONSTRAINT")) {
+            let of = entry.dependencies.iter().copied().filter(|id| tables.contains(id)).collect();
+            trees.tables.insert(entry.dump_id, of);
+        }
+        trees
+    }
+
+    /// What attaching this index locks: the tables of both indexes, and those above them.
+    fn of(&self, attach: &Entry) -> Vec<i32> {
+        let mut locked = vec![ATTACHING];
+        for table in attach.dependencies.iter().filter_map(|id| self.tables.get(id)).flatten() {
+            let mut at = Some(*table);
+            while let Some(table) = at.filter(|table| !locked.contains(table)) {
+                locked.push(table);
+                at = self.parents.get(&table).copied();
+            }
+        }
+        locked
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -114,23 +162,7 @@ mod tests {
     use super::*;
 
     fn entry(dump_id: i32, desc: &str, section: Section, dependencies: &[i32]) -> Entry {
-        Entry {
-            dump_id,
-            catalog: 0,
-            oid: 0,
-            tag: String::new(),
-            desc: desc.into(),
-            section,
-            defn: String::new(),
-            drop: String::new(),
-            copy: None,
-            namespace: None,
-            tablespace: None,
-            table_am: None,
-            owner: String::new(),
-            dependencies: dependencies.to_vec(),
-            file: None,
-        }
+        Entry { dump_id, desc: desc.into(), section, dependencies: dependencies.to_vec(), ..Entry::default() }
     }
 
     fn archive() -> Vec<Entry> {
@@ -164,6 +196,29 @@ mod tests {
         schedule.finished(3);
         assert!(schedule.is_done());
         assert_eq!(schedule.start(), None);
+    }
+
+    #[test]
+    fn indexes_of_one_tree_are_attached_one_after_the_other() {
+        use Section::{PostData, PreData};
+        let named = |tag: &str, entry: Entry| Entry { tag: tag.into(), ..entry };
+        let entries = [
+            named("root", entry(1, "TABLE", PreData, &[])),
+            named("part", entry(2, "TABLE", PreData, &[])),
+            named("part", entry(3, "TABLE ATTACH", PreData, &[1, 2])),
+            entry(4, "INDEX", PostData, &[1]),
+            entry(5, "INDEX", PostData, &[2]),
+            entry(6, "INDEX", PostData, &[2]),
+            entry(7, "INDEX ATTACH", PostData, &[4, 5]),
+            entry(8, "INDEX ATTACH", PostData, &[4, 6]),
+            entry(9, "FK CONSTRAINT", PostData, &[1]),
+        ];
+        let mut schedule = Schedule::new(&entries, &[6, 7, 8], &HashMap::new());
+        assert_eq!((schedule.start(), schedule.start()), (Some(0), None));
+        schedule.finished(0);
+        assert_eq!((schedule.start(), schedule.start()), (Some(1), None));
+        schedule.finished(1);
+        assert_eq!(schedule.start(), Some(2));
     }
 
     #[test]

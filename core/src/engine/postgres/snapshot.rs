@@ -8,10 +8,12 @@ use sqlx::postgres::PgConnection;
 
 use crate::error::{Code, Error, Result};
 use crate::report::ConsistencyPoint;
+use crate::selection::Selection;
 
 use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, execute, query, query_one};
 use super::failure::{failure, state};
+use super::select::{Picks, Scope, keep};
 
 /// How often a snapshot is tried, and the catalog read, while tables and definitions come and go.
 const ATTEMPTS: usize = 5;
@@ -31,30 +33,34 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Takes a snapshot. Tries again when tables change while it is being taken.
-    pub(super) async fn new(server: &Server) -> Result<Self> {
+    /// Takes a snapshot of what was selected. Tries again when tables change while it is being taken.
+    pub(super) async fn new(server: &Server, select: &Selection) -> Result<Self> {
         for _ in 1..ATTEMPTS {
-            match Self::attempt(server).await {
+            match Self::attempt(server, select).await {
                 Err(e) if e.code() == Code::DatabaseChanged => tracing::debug!(%e, "taking the snapshot again"),
                 result => return result,
             }
         }
-        Self::attempt(server).await
+        Self::attempt(server, select).await
     }
 
-    async fn attempt(server: &Server) -> Result<Self> {
+    async fn attempt(server: &Server, select: &Selection) -> Result<Self> {
+        let scope = Scope::new(select)?;
         let mut conn = server.connect(Role::Catalog).await?;
-        let to_lock = catalog::tables_to_lock(&mut conn).await?;
+        let to_lock = catalog::tables_to_lock(&mut conn, &scope).await?;
         // Locks first, snapshot second: what TRUNCATE or ALTER did before a lock is seen by the snapshot, and nothing
         // of the kind happens after it. LOCK is one of the statements that take no snapshot of their own.
         execute(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "opening the snapshot").await?;
         lock(&mut conn, &to_lock).await?;
         let Answer { exported, transactions, point, server_version } = Answer::ask(&mut conn).await?;
         let locked: HashSet<&String> = to_lock.iter().collect();
-        if let Some(name) = catalog::tables_to_lock(&mut conn).await?.iter().find(|name| !locked.contains(name)) {
+        if let Some(name) = catalog::tables_to_lock(&mut conn, &scope).await?.iter().find(|name| !locked.contains(name))
+        {
             return Err(changed(&format!("table {name} appeared while the snapshot was taken")));
         }
-        let catalog = read_catalog(&mut conn, server, &transactions).await?;
+        let mut catalog = read_catalog(&mut conn, server, &transactions).await?;
+        reduce(&mut catalog, select)?;
+        catalog::read_sequences(&mut conn, &mut catalog).await?;
         Ok(Self { conn, exported, catalog, point, server_version })
     }
 }
@@ -126,6 +132,25 @@ async fn read_catalog(conn: &mut PgConnection, server: &Server, transactions: &S
         catalog = again;
     }
     Err(changed("the schema changes all the time"))
+}
+
+/// Leaves in the catalog what was selected, and what has to come along with it.
+fn reduce(catalog: &mut Catalog, select: &Selection) -> Result<()> {
+    if select.is_everything() {
+        return Ok(());
+    }
+    let chosen = Picks::new(&catalog.entries, select)?.choose(&catalog.entries, |_| false)?;
+    keep(&mut catalog.entries, &chosen.ids);
+    catalog.tables.retain(|table| chosen.ids.contains(&table.dump_id));
+    if !catalog.entries.iter().any(|e| e.desc == "BLOBS") {
+        catalog.large_objects.clear();
+    }
+    if select.names_some() {
+        // How it was created, so that it can be created again; not what was said of it or granted on it.
+        catalog.database.retain(|e| e.desc == "DATABASE");
+    }
+    catalog.warnings.extend(chosen.warnings);
+    Ok(())
 }
 
 fn changed(what: &str) -> Error {

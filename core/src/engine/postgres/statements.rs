@@ -147,20 +147,14 @@ mod tests {
     fn entry(desc: &str, section: Section) -> Entry {
         Entry {
             dump_id: 1,
-            catalog: 0,
-            oid: 0,
             tag: "Thing".into(),
             desc: desc.into(),
             section,
             defn: "CREATE …;\n".into(),
             drop: "DROP FUNCTION public.\"Thing\"(integer);\n".into(),
-            copy: None,
             namespace: Some("public".into()),
-            tablespace: None,
-            table_am: None,
             owner: "App".into(),
-            dependencies: vec![],
-            file: None,
+            ..Entry::default()
         }
     }
 

@@ -91,11 +91,14 @@ impl Engine for Sqlite {
 
     async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
         no_globals(options.globals)?;
+        options.select.must_be_everything("SQLite")?;
         Ok(Box::new(dump::snapshot(&self.path, &self.command, options).await?))
     }
 
     async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
         no_globals(options.globals)?;
+        options.select.must_be_everything("SQLite")?;
+        options.map.must_be_empty("SQLite")?;
         Ok(Box::new(load::target(&self.path, options).await?))
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Perform, Verb};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::ops;
 use crate::progress::Run;
 use crate::report::BackupReport;
+use crate::selection::Selection;
 use crate::vault::Vault;
 
 /// Options of [`Vault::backup`].
@@ -21,6 +22,8 @@ pub struct Backup {
     pub tags: Vec<String>,
     /// Back up the server's roles and tablespaces as well (PostgreSQL).
     pub globals: bool,
+    /// What of the database is backed up; the default is everything.
+    pub select: Selection,
 }
 
 impl Verb<Backup> {
@@ -34,14 +37,51 @@ impl Verb<Backup> {
     pub fn globals(self) -> Self {
         self.with(|o| o.globals = true)
     }
+
+    /// Backs up only these schemas, beside others that are named: `sales`, `app_*`.
+    pub fn schema(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.schemas.push(pattern.into()))
+    }
+
+    /// Backs up only these tables with what belongs to them, beside others that are named: `public.orders`, `log_*`.
+    pub fn table(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.tables.push(pattern.into()))
+    }
+
+    /// Leaves these schemas out.
+    pub fn exclude_schema(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.exclude_schemas.push(pattern.into()))
+    }
+
+    /// Leaves these tables out.
+    pub fn exclude_table(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.exclude_tables.push(pattern.into()))
+    }
+
+    /// Leaves the rows of these tables out.
+    pub fn exclude_data(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.exclude_data.push(pattern.into()))
+    }
+
+    /// Backs up definitions without rows.
+    pub fn schema_only(self) -> Self {
+        self.with(|o| o.select.schema_only = true)
+    }
 }
 
 impl Perform for Backup {
     type Report = BackupReport;
 
     async fn perform(self, vault: Vault, run: Run) -> Result<BackupReport> {
+        if self.select.data_only {
+            return Err(Error::new(
+                Code::InvalidOption,
+                "a backup without definitions could not be restored by itself",
+            )
+            .next("back up definitions as well, and restore rows alone (data_only)"));
+        }
         let engine = Arc::clone(vault.engine()?);
         let session = vault.session_or_create().await?;
-        ops::backup::backup(&session, &*engine, self.tags, self.globals, &run).await
+        ops::backup::backup(&session, &*engine, self.tags, self.globals, self.select, &run).await
     }
 }

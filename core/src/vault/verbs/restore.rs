@@ -9,6 +9,7 @@ use crate::ops;
 use crate::progress::Run;
 use crate::report::RestoreReport;
 use crate::secret::Secret;
+use crate::selection::{Mapping, Selection};
 use crate::vault::Vault;
 
 /// Options of [`Vault::restore`].
@@ -33,6 +34,14 @@ pub struct Restore {
     pub promote: bool,
     /// Queries to run before a promotion; each must succeed, and not answer `false` or `0`.
     pub queries: Vec<String>,
+    /// What of the backup is restored; the default is everything.
+    pub select: Selection,
+    /// Other names for schemas, owners and tablespaces.
+    pub map: Mapping,
+    /// Drop what the backup brings before it is created.
+    pub clean: bool,
+    /// Leave out what only a superuser may create.
+    pub no_superuser: bool,
 }
 
 impl Verb<Restore> {
@@ -72,6 +81,66 @@ impl Verb<Restore> {
     pub fn query(self, query: impl Into<String>) -> Self {
         self.with(|o| o.queries.push(query.into()))
     }
+
+    /// Restores only these schemas, beside others that are named: `sales`, `app_*`.
+    pub fn schema(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.schemas.push(pattern.into()))
+    }
+
+    /// Restores only these tables with what belongs to them, beside others that are named: `public.orders`, `log_*`.
+    pub fn table(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.tables.push(pattern.into()))
+    }
+
+    /// Leaves these schemas out.
+    pub fn exclude_schema(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.exclude_schemas.push(pattern.into()))
+    }
+
+    /// Leaves these tables out.
+    pub fn exclude_table(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.exclude_tables.push(pattern.into()))
+    }
+
+    /// Leaves the rows of these tables out.
+    pub fn exclude_data(self, pattern: impl Into<String>) -> Self {
+        self.with(|o| o.select.exclude_data.push(pattern.into()))
+    }
+
+    /// Restores definitions without rows.
+    pub fn schema_only(self) -> Self {
+        self.with(|o| o.select.schema_only = true)
+    }
+
+    /// Restores rows into tables that are there, and empty.
+    pub fn data_only(self) -> Self {
+        self.with(|o| o.select.data_only = true)
+    }
+
+    /// Restores what is in one schema into another.
+    pub fn map_schema(self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.with(|o| drop(o.map.schemas.insert(from.into(), to.into())))
+    }
+
+    /// Gives one role what belongs or is granted to another.
+    pub fn map_owner(self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.with(|o| drop(o.map.owners.insert(from.into(), to.into())))
+    }
+
+    /// Restores what is in one tablespace into another.
+    pub fn map_tablespace(self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.with(|o| drop(o.map.tablespaces.insert(from.into(), to.into())))
+    }
+
+    /// Drops what the backup brings before it is created; all else was checked before.
+    pub fn clean(self) -> Self {
+        self.with(|o| o.clean = true)
+    }
+
+    /// Leaves out what only a superuser may create.
+    pub fn no_superuser(self) -> Self {
+        self.with(|o| o.no_superuser = true)
+    }
 }
 
 impl Perform for Restore {
@@ -95,6 +164,10 @@ impl Perform for Restore {
             no_privileges: self.no_privileges,
             promote: self.promote,
             globals: self.globals,
+            select: self.select,
+            map: self.map,
+            clean: self.clean,
+            no_superuser: self.no_superuser,
         };
         let suffix = engine::Suffix(session.clock.now());
         let promotion = self.promote.then_some(ops::promote::Promotion { queries: self.queries, suffix });

@@ -1,9 +1,10 @@
 //! One entry of an archive's table of contents.
 
 /// When an entry is restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Section {
     /// Settings of the archive itself: ENCODING, STDSTRINGS, SEARCHPATH.
+    #[default]
     None,
     /// What data needs: schemas, types, functions, tables.
     PreData,
@@ -14,7 +15,7 @@ pub(crate) enum Section {
 }
 
 /// One object of the database, as pg_dump's archive format describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// The entry's number in this archive, from 1.
     pub(crate) dump_id: i32,

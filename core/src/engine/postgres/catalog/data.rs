@@ -1,6 +1,8 @@
 //! The data of tables and sequences, refreshes of materialized views, large objects.
 
-use crate::engine::postgres::archive::Section;
+use sqlx::postgres::PgConnection;
+
+use crate::engine::postgres::archive::{Entry, Section};
 use crate::engine::postgres::order::{Kind, Node};
 use crate::engine::postgres::quote::{ident, idents, literal, qualified};
 use crate::error::Result;
@@ -10,6 +12,7 @@ use super::acl::Class;
 use super::draft::{Body, Draft, Named};
 use super::reader::{Key, Reader, class};
 use super::relation::Relation;
+use super::row;
 
 /// Sequences whose values are asked for in one query.
 const SEQUENCES_PER_QUERY: usize = 100;
@@ -102,25 +105,20 @@ pub(super) fn add_sequence(reader: &mut Reader<'_>, sequence: &Relation, node: u
     reader.need(value, node);
 }
 
-/// Reads the values of all sequences, which lie in the sequences themselves.
-pub(super) async fn read_sequences(reader: &mut Reader<'_>) -> Result<()> {
-    let sequences: Vec<(usize, String)> = reader
-        .relations
-        .values()
-        .filter(|r| r.kind == 'S')
-        .filter_map(|r| Some((*reader.index.get(&Key::Data(r.oid))?, r.path())))
-        .collect();
-    for batch in sequences.chunks(SEQUENCES_PER_QUERY) {
+/// Reads the values of the sequences among these entries, which lie in the sequences themselves.
+pub(super) async fn read_sequences(conn: &mut PgConnection, entries: &mut [Entry]) -> Result<()> {
+    let mut sequences: Vec<&mut Entry> = entries.iter_mut().filter(|e| e.desc == "SEQUENCE SET").collect();
+    for batch in sequences.chunks_mut(SEQUENCES_PER_QUERY) {
+        let path = |entry: &Entry| qualified(entry.namespace.as_deref().unwrap_or_default(), &entry.tag);
         let parts: Vec<String> = batch
             .iter()
-            .map(|(node, path)| format!("SELECT {node} AS node, last_value, is_called FROM {path}"))
+            .enumerate()
+            .map(|(at, entry)| format!("SELECT {at} AS at, last_value, is_called FROM {}", path(entry)))
             .collect();
-        for row in reader.query(&parts.join(" UNION ALL ")).await? {
-            let node: usize = row.number("node")?;
+        for row in row::query(conn, &parts.join(" UNION ALL ")).await? {
             let (value, called) = (row.text("last_value")?, row.flag("is_called")?);
-            if let Some(Body::Whole(draft)) = reader.bodies.get_mut(node) {
-                let path = qualified(draft.schema.as_deref().unwrap_or_default(), &draft.tag);
-                draft.defn = format!("SELECT pg_catalog.setval({}, {value}, {called});\n", literal(&path));
+            if let Some(entry) = batch.get_mut(row.number::<usize>("at")?) {
+                entry.defn = format!("SELECT pg_catalog.setval({}, {value}, {called});\n", literal(&path(entry)));
             }
         }
     }

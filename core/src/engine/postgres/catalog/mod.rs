@@ -49,6 +49,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::engine::postgres::archive::Entry;
 use crate::engine::postgres::quote::qualified;
+use crate::engine::postgres::select::Scope;
 use crate::error::Result;
 use crate::report::Warning;
 
@@ -98,20 +99,38 @@ pub(crate) struct TableData {
 }
 
 /// The tables to lock in ACCESS SHARE mode before [`read`], quoted, so that they stay as they are. Of extensions'
-/// tables only those with rows to dump: the others are not ours, and may be closed to us.
+/// tables only those with rows to dump: the others are not ours, and may be closed to us. Children of a table
+/// that is wanted are as well.
 ///
 /// # Errors
 /// `DatabaseUnavailable`, `DatabaseError`.
-pub(crate) async fn tables_to_lock(conn: &mut PgConnection) -> Result<Vec<String>> {
-    let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+pub(crate) async fn tables_to_lock(conn: &mut PgConnection, scope: &Scope) -> Result<Vec<String>> {
+    // Each table with all it is a child of, where that matters.
+    let family = if scope.is_everything() {
+        "ARRAY[n.nspname, c.relname]"
+    } else {
+        "ARRAY(WITH RECURSIVE up(oid) AS (SELECT c.oid UNION \
+           SELECT i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid) \
+         SELECT x FROM up JOIN pg_catalog.pg_class p ON p.oid = up.oid \
+           JOIN pg_catalog.pg_namespace s ON s.oid = p.relnamespace, \
+           unnest(ARRAY[s.nspname, p.relname]) WITH ORDINALITY u(x, n) ORDER BY p.oid, n)"
+    };
+    let sql = format!(
+        "SELECT n.nspname, c.relname, {family} AS family FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
          AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' \
          AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = c.tableoid AND d.objid = c.oid \
                  AND d.deptype = 'e') \
-              OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig))) ORDER BY c.oid";
-    let rows = row::query(conn, sql).await?;
-    rows.iter().map(|row| Ok(qualified(&row.text("nspname")?, &row.text("relname")?))).collect()
+              OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig))) ORDER BY c.oid"
+    );
+    let mut tables = Vec::new();
+    for row in row::query(conn, &sql).await? {
+        if row.list("family")?.chunks_exact(2).any(|member| scope.wants(&member[0], &member[1])) {
+            tables.push(qualified(&row.text("nspname")?, &row.text("relname")?));
+        }
+    }
+    Ok(tables)
 }
 
 /// Reads the schema. The connection is in the dump's snapshot, and the tables are locked.
@@ -163,7 +182,6 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
     default_acl::read(reader).await?;
     let large_objects = data::read_large_objects(reader).await?;
     data::read_configuration(reader, configuration).await?;
-    data::read_sequences(reader).await?;
     data::order_refreshes(reader).await?;
     given_acl::read(reader).await?;
     depend::read(reader).await?;
@@ -185,6 +203,14 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
         fingerprint,
         warnings: std::mem::take(&mut reader.warnings),
     })
+}
+
+/// Reads what sequences stand at, once it is known which of them are dumped: the role may not be let near the others.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn read_sequences(conn: &mut PgConnection, catalog: &mut Catalog) -> Result<()> {
+    data::read_sequences(conn, &mut catalog.entries).await
 }
 
 /// A hash of what the entries say of the schema.

@@ -216,7 +216,7 @@ async fn only_tables_that_can_be_locked_are_to_be_locked() {
          CREATE MATERIALIZED VIEW m AS SELECT 1; CREATE TEMP TABLE t ()",
     )
     .await;
-    let tables = tables_to_lock(&mut conn).await.unwrap();
+    let tables = tables_to_lock(&mut conn, &Scope::default()).await.unwrap();
     assert_eq!(tables, ["public.\"A b\"", "public.p"]);
     run(&mut conn, &format!("BEGIN; LOCK TABLE {} IN ACCESS SHARE MODE; COMMIT", tables.join(", "))).await;
 }

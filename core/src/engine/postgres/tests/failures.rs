@@ -121,7 +121,7 @@ async fn a_collision_in_a_used_database_leaves_what_was_there() {
     target.run("CREATE TABLE mine AS SELECT 1 AS id; CREATE TABLE b AS SELECT 2 AS id").await;
     let overwrite = RestoreOptions { overwrite: true, ..plain() };
     let e = dump.restore(&*target.engine(), &overwrite).await.unwrap_err();
-    assert_eq!(e.code(), Code::DatabaseError, "{e}");
+    assert_eq!(e.code(), Code::TargetNotEmpty, "{e}");
     assert!(e.message().contains("TABLE public.b"), "{e}");
     let tables = "SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
     assert_eq!(target.ask(tables).await, "b,mine");

@@ -13,7 +13,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::*;
-use crate::engine::{FileRole, PartPlace, PartRef, SnapshotSummary, StoredFile};
+use crate::engine::{FileRole, PartPlace, PartRef, Selection, SnapshotSummary, StoredFile};
 use crate::error::{Code, Error};
 use crate::report::Warning;
 use crate::settings::Codec;
@@ -175,7 +175,15 @@ impl Dump {
 }
 
 fn options(part_bytes: u64) -> SnapshotOptions {
-    SnapshotOptions { jobs: 2, part_bytes, codec: Codec::None, work_dir: None, globals: false, role_passwords: false }
+    SnapshotOptions {
+        jobs: 2,
+        part_bytes,
+        codec: Codec::None,
+        work_dir: None,
+        globals: false,
+        role_passwords: false,
+        select: Selection::default(),
+    }
 }
 
 fn plain() -> RestoreOptions {

@@ -17,7 +17,8 @@ use super::Sqlite;
 use super::blocking::Stop;
 use super::ffi::{Access, Connection};
 use crate::engine::{
-    Engine, FileRole, PartPlace, PartRef, RestoreOptions, Snapshot, SnapshotOptions, SnapshotSummary, StoredFile,
+    Engine, FileRole, PartPlace, PartRef, RestoreOptions, Selection, Snapshot, SnapshotOptions, SnapshotSummary,
+    StoredFile,
 };
 use crate::error::{Code, Result};
 use crate::report::Warning;
@@ -53,6 +54,7 @@ impl Place {
             work_dir: Some(self.work.path().to_owned()),
             globals: false,
             role_passwords: false,
+            select: Selection::default(),
         }
     }
 
