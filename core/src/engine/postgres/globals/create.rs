@@ -197,7 +197,7 @@ async fn grant(
     membership: &Membership,
     warnings: &mut Vec<Warning>,
 ) -> Result<()> {
-    let Membership { role, member, sql, by } = membership;
+    let Membership { role, member, sql, by, .. } = membership;
     let doing = format!("making role {member} a member of {role}");
     if powers.superuser && attempt(conn, &format!("{sql}{by}"), &doing).await?.is_none() {
         return Ok(());
