@@ -1,11 +1,11 @@
 //! Lets a restored database take the place of the live one, after it was found to be what was backed up.
 
 use super::compare::{differences, first_of};
-use super::restore::Loaded;
 use super::session::Opened;
 use crate::engine::{Suffix, Target};
 use crate::error::{Code, Error, Result};
 use crate::progress::{Phase, Run};
+use crate::report::{Promoted, Warning};
 
 /// How a restored database is promoted.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) async fn promote(
     promotion: &Promotion,
     jobs: usize,
     run: &Run,
-) -> Result<Loaded> {
+) -> Result<(Promoted, Vec<Warning>)> {
     let (staged, mut warnings) = run.until_cancelled(target.stage()).await?;
     let problems = differences(&*staged, &backup.body.tables, &promotion.queries, jobs, run).await?;
     drop(staged);
@@ -45,5 +45,5 @@ pub(super) async fn promote(
     .await?;
     let (promoted, more) = target.promote(&promotion.suffix).await?;
     warnings.extend(more);
-    Ok(Loaded { bytes: 0, created: target.created(), promoted: Some(promoted), warnings })
+    Ok((promoted, warnings))
 }

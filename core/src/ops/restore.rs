@@ -94,11 +94,11 @@ pub(super) async fn load(
             run.end();
             run.begin(Phase::Finishing, None);
             match promotion {
-                None => run.until_cancelled(target.finish()).await.map(|warnings| {
-                    let created = target.created();
-                    Loaded { bytes, created, promoted: None, warnings }
-                }),
-                Some(promotion) => promote(&mut *target, &backup, promotion, options.jobs, run).await.map(|l| Loaded { bytes, ..l }),
+                None => run.until_cancelled(target.finish()).await.map(|warnings| (None, warnings)),
+                Some(promotion) => {
+                    let result = promote(&mut *target, &backup, promotion, options.jobs, run).await;
+                    result.map(|(promoted, warnings)| (Some(promoted), warnings))
+                }
             }
         }
         Err(e) => Err(e),
@@ -108,12 +108,12 @@ pub(super) async fn load(
     {
         tracing::warn!(error = %e, "a failed restore could not be taken back");
     }
-    let mut loaded = finished?;
+    let (promoted, mut warnings) = finished?;
     if let Some(selection) = &backup.body.selection {
         let message = format!("{} holds a part of its database: {selection}", header.id);
-        loaded.warnings.insert(0, Warning::new("partial_backup", message));
+        warnings.insert(0, Warning::new("partial_backup", message));
     }
-    Ok(loaded)
+    Ok(Loaded { bytes, created: target.created(), promoted, warnings })
 }
 
 /// Loads the parts of all data files that the target wants, up to `jobs` at the same time.

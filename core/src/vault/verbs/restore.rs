@@ -184,6 +184,14 @@ impl Restore {
             Self { promote: true, overwrite: true, .. } => {
                 refuse("`promote` keeps the database that is there, `overwrite` does not", "give one of them")
             }
+            Self { promote: true, select, map, clean, .. }
+                if *clean || !map.schemas.is_empty() || *select != Selection::default() =>
+            {
+                refuse(
+                    "a part of a backup, or one under other names, cannot take the place of a whole database",
+                    "restore it beside the live one, without `promote`",
+                )
+            }
             Self { promote: false, queries, .. } if !queries.is_empty() => {
                 refuse("queries are run before a promotion only", "add `promote`, or give them to `drill`")
             }
