@@ -6,6 +6,7 @@
 //! target (`place`, `preflight`), runs the archive's statements (`statements`, `schedule`, `build`) and lets the result
 //! appear at once.
 
+mod address;
 mod archive;
 mod build;
 mod catalog;
@@ -20,11 +21,13 @@ mod order;
 mod place;
 mod plan;
 mod pool;
+mod pooler;
 mod preflight;
 mod probe;
 mod quote;
 mod roles;
 mod schedule;
+mod session;
 mod snapshot;
 mod socket;
 mod statements;
