@@ -23,6 +23,7 @@ mod plan;
 mod pool;
 mod pooler;
 mod preflight;
+mod privileges;
 mod probe;
 mod quote;
 mod roles;

@@ -12,6 +12,7 @@ use crate::report::ConsistencyPoint;
 use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, execute, query, query_one};
 use super::failure::{failure, state};
+use super::privileges::Closed;
 
 /// How often a snapshot is tried, and the catalog read, while tables and definitions come and go.
 const ATTEMPTS: usize = 5;
@@ -44,6 +45,8 @@ impl Taken {
 
     async fn attempt(server: &Server) -> Result<Self> {
         let mut conn = server.connect(Role::Catalog).await?;
+        // Before anything is read: nobody wants to hear of the second closed table after an hour.
+        Closed::read(&mut conn).await?.check()?;
         let to_lock = catalog::tables_to_lock(&mut conn).await?;
         // Locks first, snapshot second: what TRUNCATE or ALTER did before a lock is seen by the snapshot, and nothing
         // of the kind happens after it. LOCK is one of the statements that take no snapshot of their own.
@@ -114,7 +117,12 @@ impl Answer {
 async fn read_catalog(conn: &mut PgConnection, server: &Server, transactions: &String) -> Result<Catalog> {
     let mut catalog = catalog::read(conn).await?;
     let sql = "SELECT pg_catalog.pg_current_snapshot()";
-    let now = query_one(&mut server.connect(Role::Catalog).await?, sql, "comparing snapshots").await?;
+    let now = match server.connect(Role::Catalog).await {
+        Ok(mut other) => query_one(&mut other, sql, "comparing snapshots").await?,
+        // Nobody to ask; reading twice tells as much.
+        Err(e) if e.code() == Code::TooManyConnections => None,
+        Err(e) => return Err(e),
+    };
     if now.as_ref() == Some(transactions) {
         return Ok(catalog);
     }
