@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
-use crate::report::{ConsistencyPoint, DatabaseStats, Probe, TableSummary, Warning};
+use crate::report::{Check, ConsistencyPoint, DatabaseStats, Probe, TableSummary, Warning};
 use crate::settings::{Codec, Settings};
 
 #[cfg(feature = "postgres")]
@@ -60,6 +60,12 @@ pub trait Engine: Send + Sync + Debug {
 
     /// Drops the database, which a drill made, with all that is in it.
     async fn discard(&self) -> Result<()>;
+
+    /// Looks at everything about the database that a backup depends on. Changes nothing, ends in bounded time, and
+    /// tells what is broken as a failed check.
+    async fn doctor(&self, _options: &DoctorOptions) -> Vec<Check> {
+        Vec::new()
+    }
 }
 
 /// Chooses the engine by the URL.
@@ -95,6 +101,15 @@ pub struct SnapshotOptions {
     pub part_bytes: u64,
     /// How data files will be compressed; some dump formats write it down.
     pub codec: Codec,
+    /// Folder for temporary copies.
+    pub work_dir: Option<PathBuf>,
+}
+
+/// What the doctor looks at a database for.
+#[derive(Debug, Clone)]
+pub struct DoctorOptions {
+    /// Connections that a backup would use at the same time.
+    pub jobs: usize,
     /// Folder for temporary copies.
     pub work_dir: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! The verbs, one a file: the only place where engines meet storage.
 
 pub(crate) mod backup;
+pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod export;
 pub(crate) mod keys;

@@ -13,6 +13,7 @@ mod catalog;
 mod connect;
 mod copy;
 mod database;
+mod doctor;
 mod dump;
 mod failure;
 mod large_object;
@@ -41,9 +42,9 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::id::EngineKind;
-use crate::report::{DatabaseStats, Probe, TableSummary};
+use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
-use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 
 use connect::Server;
 
@@ -108,6 +109,10 @@ impl Engine for Postgres {
     async fn discard(&self) -> Result<()> {
         let mut conn = database::maintenance(&self.server).await?;
         database::drop_database(&mut conn, self.server.database()).await
+    }
+
+    async fn doctor(&self, options: &DoctorOptions) -> Vec<Check> {
+        doctor::doctor(&self.server, options).await
     }
 }
 
