@@ -16,6 +16,7 @@ mod layers;
 mod memory;
 mod memory_promised;
 mod observed;
+mod postgres_awkward;
 mod postgres_life;
 mod recover;
 mod secrets;

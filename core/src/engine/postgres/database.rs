@@ -117,14 +117,20 @@ pub(super) async fn rename(conn: &mut PgConnection, from: &str, to: &str) -> Res
     execute(conn, &sql, &format!("giving database {from} the name {to}")).await
 }
 
-/// Lets `new` take the name of `name`, which becomes `old`, at once. Sessions that use `name` are ended.
-pub(super) async fn swap(conn: &mut PgConnection, name: &str, old: &str, new: &str) -> Result<()> {
+/// Ends all sessions of a database. A pooler keeps those that a restore has closed, and they are in the way of a rename.
+pub(super) async fn end_sessions(conn: &mut PgConnection, name: &str) -> Result<()> {
     let end = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity WHERE datname = {}",
         literal(name)
     );
+    execute(conn, &end, &format!("ending the sessions of database {name}")).await
+}
+
+/// Lets `new` take the name of `name`, which becomes `old`, at once. Sessions that use `name` are ended.
+pub(super) async fn swap(conn: &mut PgConnection, name: &str, old: &str, new: &str) -> Result<()> {
     execute(conn, "BEGIN", "renaming databases").await?;
-    execute(conn, &end, &format!("ending the sessions of database {name}")).await?;
+    end_sessions(conn, name).await?;
+    end_sessions(conn, new).await?;
     rename(conn, name, old).await?;
     rename(conn, new, name).await?;
     execute(conn, "COMMIT", "renaming databases").await
