@@ -34,6 +34,7 @@ mod snapshot;
 mod socket;
 mod statements;
 mod stats;
+mod turns;
 
 use std::path::Path;
 use std::sync::Arc;
