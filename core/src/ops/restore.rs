@@ -100,6 +100,7 @@ pub(super) async fn load(
                     result.map(|(promoted, warnings)| (Some(promoted), warnings))
                 }
             }
+            .map(|(promoted, warnings)| (promoted, target.created(), warnings))
         }
         Err(e) => Err(e),
     };
@@ -108,12 +109,12 @@ pub(super) async fn load(
     {
         tracing::warn!(error = %e, "a failed restore could not be taken back");
     }
-    let (promoted, mut warnings) = finished?;
+    let (promoted, created, mut warnings) = finished?;
     if let Some(selection) = &backup.body.selection {
         let message = format!("{} holds a part of its database: {selection}", header.id);
         warnings.insert(0, Warning::new("partial_backup", message));
     }
-    Ok(Loaded { bytes, created: target.created(), promoted, warnings })
+    Ok(Loaded { bytes, created, promoted, warnings })
 }
 
 /// Loads the parts of all data files that the target wants, up to `jobs` at the same time.

@@ -25,9 +25,10 @@ use super::failure::{failure, state};
 use super::globals;
 use super::large_object;
 use super::plan::{self, Source, Table};
-use super::pool::Pool;
+use super::pool::{Lease, Pool, open_up_to};
 use super::quote::{literal, qualified};
 use super::snapshot::Taken;
+use super::turns::Turns;
 
 /// A snapshot that is open for reading.
 pub(super) struct PgSnapshot {
@@ -42,6 +43,9 @@ pub(super) struct PgSnapshot {
     /// Exported the snapshot and holds a lock on every table until the end.
     coordinator: tokio::sync::Mutex<PgConnection>,
     readers: Pool<Reader>,
+    /// Readers there are, as long as none is lost. Without any, the coordinator reads everything.
+    connections: usize,
+    turns: Turns,
     seen: Mutex<Seen>,
 }
 
@@ -55,7 +59,6 @@ struct Reader {
 /// What the parts read so far have brought.
 #[derive(Debug)]
 struct Seen {
-    parts: HashSet<PartRef>,
     tables: Vec<RowHasher>,
     large_objects: RowHasher,
 }
@@ -70,10 +73,7 @@ impl PgSnapshot {
             false => None,
         };
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
-        let mut readers = Vec::with_capacity(options.jobs);
-        for _ in 0..options.jobs.max(1) {
-            readers.push(Reader::open(server, &exported).await?);
-        }
+        let (readers, fewer) = open_up_to(options.jobs.max(1), || Reader::open(server, &exported)).await?;
         let header = Header {
             created: point.at.to_zoned(TimeZone::UTC).datetime(),
             database: server.database().to_owned(),
@@ -88,7 +88,8 @@ impl PgSnapshot {
             catalog.warnings.extend(warnings);
         }
         planned.extend(plan::data_files(&tables, &large_objects, options.part_bytes));
-        let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
+        let (files, sources): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
+        let turns = Turns::new(files.iter().map(|file: &DumpFile| file.parts.len()));
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
             point,
@@ -97,15 +98,44 @@ impl PgSnapshot {
             sources,
             tables,
             summaries,
-            warnings: catalog.warnings,
+            warnings: catalog.warnings.into_iter().chain(fewer).collect(),
             coordinator: tokio::sync::Mutex::new(conn),
+            connections: readers.len(),
+            turns,
             readers: Pool::new(readers),
-            seen: Mutex::new(Seen { parts: HashSet::new(), tables: hashers, large_objects: RowHasher::default() }),
+            seen: Mutex::new(Seen { tables: hashers, large_objects: RowHasher::default() }),
         })
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader, when it is this part's turn. None: there are none.
+    async fn reader(&self, part: PartRef) -> Result<Option<Lease<'_, Reader>>> {
+        if self.connections == 0 {
+            return Ok(None);
+        }
+        self.turns.wait(part, self.connections).await;
+        self.readers.lease().await.map(Some)
+    }
+
+    /// The coordinator, when it is this part's turn.
+    async fn coordinator(&self, part: PartRef) -> tokio::sync::MutexGuard<'_, PgConnection> {
+        self.turns.wait(part, 1).await;
+        self.coordinator.lock().await
+    }
+
+    /// A reader that has locked this table. None: the coordinator has to read it.
+    async fn reader_of(&self, part: PartRef, table: &TableData) -> Result<Option<Lease<'_, Reader>>> {
+        let Some(mut reader) = self.reader(part).await? else { return Ok(None) };
+        if reader.lock(table).await? {
+            return Ok(Some(reader));
+        }
+        // Somebody waits for this table, and behind him the reader would wait for the end of the dump. The
+        // coordinator has its lock already.
+        reader.done();
+        Ok(None)
     }
 
     fn table(&self, part: PartRef, index: usize, blocks_per_part: u64) -> ByteStream<'_> {
@@ -116,8 +146,7 @@ impl PgSnapshot {
         let doing = format!("reading {}", qualified(&table.schema, &table.name));
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
-            let mut reader = self.readers.lease().await?;
-            if reader.lock(table).await? {
+            if let Some(mut reader) = self.reader_of(part, table).await? {
                 {
                     let mut rows = std::pin::pin!(rows_out(&mut reader.conn, statement, doing, &mut hasher));
                     while let Some(batch) = rows.try_next().await? {
@@ -126,10 +155,7 @@ impl PgSnapshot {
                 }
                 reader.done();
             } else {
-                // Somebody waits for this table, and behind him the reader would wait for the end of the dump. The
-                // coordinator has its lock already.
-                reader.done();
-                let mut conn = self.coordinator.lock().await;
+                let mut conn = self.coordinator(part).await;
                 let mut rows = std::pin::pin!(rows_out(&mut conn, statement, doing, &mut hasher));
                 while let Some(batch) = rows.try_next().await? {
                     yield batch;
@@ -138,26 +164,31 @@ impl PgSnapshot {
             if last {
                 yield Bytes::from_static(END_OF_COPY);
             }
-            let mut seen = self.seen();
-            seen.tables[index].merge(&hasher);
-            seen.parts.insert(part);
+            self.seen().tables[index].merge(&hasher);
+            self.turns.done(part);
         })
     }
 
     fn large_object(&self, part: PartRef, oid: u32, range: std::ops::Range<u64>) -> ByteStream<'_> {
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
-            let mut reader = self.readers.lease().await?;
-            {
-                let mut pieces = std::pin::pin!(large_object::read(&mut reader.conn, oid, range, &mut hasher));
+            if let Some(mut reader) = self.reader(part).await? {
+                {
+                    let mut pieces = std::pin::pin!(large_object::read(&mut reader.conn, oid, range, &mut hasher));
+                    while let Some(piece) = pieces.try_next().await? {
+                        yield piece;
+                    }
+                }
+                reader.done();
+            } else {
+                let mut conn = self.coordinator(part).await;
+                let mut pieces = std::pin::pin!(large_object::read(&mut conn, oid, range, &mut hasher));
                 while let Some(piece) = pieces.try_next().await? {
                     yield piece;
                 }
             }
-            reader.done();
-            let mut seen = self.seen();
-            seen.large_objects.merge(&hasher);
-            seen.parts.insert(part);
+            self.seen().large_objects.merge(&hasher);
+            self.turns.done(part);
         })
     }
 
@@ -201,7 +232,7 @@ impl Snapshot for PgSnapshot {
         match planned.filter(|(_, file)| part.part < file.parts.len()) {
             Some((Source::Memory(bytes), _)) => {
                 let bytes = bytes.clone();
-                self.seen().parts.insert(part);
+                self.turns.done(part);
                 futures::stream::once(async move { Ok(bytes) }).boxed()
             }
             Some((Source::Table { table, blocks_per_part }, _)) => self.table(part, *table, *blocks_per_part),
@@ -216,13 +247,12 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn finish(self: Box<Self>) -> Result<SnapshotSummary> {
-        let planned: usize = self.files.iter().map(|f| f.parts.len()).sum();
+        let (read, planned) = self.turns.progress();
+        if read != planned {
+            return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
+        }
         let summaries = {
             let seen = self.seen();
-            if seen.parts.len() != planned {
-                let read = seen.parts.len();
-                return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
-            }
             self.table_summaries(&seen)
         };
         for reader in self.readers.drain() {

@@ -6,6 +6,7 @@
 //! target (`place`, `preflight`), runs the archive's statements (`statements`, `schedule`, `build`) and lets the result
 //! appear at once.
 
+mod address;
 mod archive;
 mod belong;
 mod build;
@@ -15,6 +16,7 @@ mod connect;
 mod copy;
 mod database;
 mod dialect;
+mod doctor;
 mod dump;
 mod existing;
 mod failure;
@@ -29,8 +31,10 @@ mod pattern;
 mod place;
 mod plan;
 mod pool;
+mod pooler;
 mod preflight;
 mod present;
+mod privileges;
 mod probe;
 mod promote;
 mod quote;
@@ -38,11 +42,13 @@ mod rename;
 mod roles;
 mod schedule;
 mod select;
+mod session;
 mod snapshot;
 mod socket;
 mod statements;
 mod stats;
 mod superuser;
+mod turns;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,9 +57,9 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::id::EngineKind;
-use crate::report::{DatabaseStats, Probe, TableSummary};
+use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
-use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 
 use connect::Server;
 
@@ -117,6 +123,10 @@ impl Engine for Postgres {
 
     async fn discard(&self) -> Result<()> {
         database::drop_database(&self.server, self.server.database()).await
+    }
+
+    async fn doctor(&self, options: &DoctorOptions) -> Vec<Check> {
+        doctor::doctor(&self.server, options).await
     }
 }
 
