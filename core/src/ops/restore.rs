@@ -103,6 +103,7 @@ pub(super) async fn load(
         }
         Err(e) => Err(e),
     };
+    let created = target.created();
     if finished.is_err()
         && let Err(e) = target.abort().await
     {
@@ -113,7 +114,7 @@ pub(super) async fn load(
         let message = format!("{} holds a part of its database: {selection}", header.id);
         warnings.insert(0, Warning::new("partial_backup", message));
     }
-    Ok(Loaded { bytes, created: target.created(), promoted, warnings })
+    Ok(Loaded { bytes, created, promoted, warnings })
 }
 
 /// Loads the parts of all data files that the target wants, up to `jobs` at the same time.
