@@ -108,12 +108,15 @@ pub(super) async fn load(
         }
         Err(e) => Err(e),
     };
-    if finished.is_err()
-        && let Err(e) = target.abort().await
-    {
-        tracing::warn!(error = %e, "a failed restore could not be taken back");
-    }
-    let (promoted, mut warnings) = finished?;
+    let (promoted, mut warnings) = match finished {
+        Ok(done) => done,
+        Err(e) => {
+            if let Err(e) = target.abort().await {
+                tracing::warn!(error = %e, "a failed restore could not be taken back");
+            }
+            return Err(e);
+        }
+    };
     if let Some(selection) = &backup.body.selection {
         let message = format!("{} holds a part of its database: {selection}", header.id);
         warnings.insert(0, Warning::new("partial_backup", message));
