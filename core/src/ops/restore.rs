@@ -69,6 +69,11 @@ pub(super) async fn load(
         )
         .next(format!("give a {} target", header.engine)));
     }
+    if let (Some(selection), Some(_)) = (&backup.body.selection, promotion) {
+        let message = format!("{} holds a part of its database: {selection}", header.id);
+        return Err(Error::new(Code::InvalidOption, message)
+            .next("restore it beside the live database, without `promote`, or promote a whole backup"));
+    }
     let reader = Arc::new(PartReader::new(Arc::clone(session), Arc::clone(&backup)));
     let (schema, data): (Vec<&File>, Vec<&File>) = backup.body.files.iter().partition(|f| f.role == FileRole::Schema);
     let mut files = Vec::new();

@@ -97,7 +97,7 @@ impl Homes {
 }
 
 /// The tables that a table inherits from.
-fn inherits(entry: &Entry) -> Vec<Name> {
+pub(super) fn inherits(entry: &Entry) -> Vec<Name> {
     if !entry.defn.contains("\nINHERITS (") {
         return Vec::new();
     }

@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
 use super::archive::{Archive, Entry};
-use super::belong::{Name, named};
+use super::belong::{Name, inherits, named};
 use super::lex::{Token, replaced, tokens};
 use super::quote::{ident, qualified};
 use super::statements::describe;
@@ -166,14 +166,18 @@ impl Dialect<'_> {
     }
 
     /// Until 16 all children have the expression of their parent.
-    fn check_generated(&mut self, entry: &Entry, generated: HashMap<String, String>) {
+    fn check_generated(&mut self, entry: &Entry, mut generated: HashMap<String, String>) {
         let name = own_name(entry);
+        let inherited: HashMap<String, String> = inherits(entry)
+            .iter()
+            .filter_map(|parent| self.generated.get(parent))
+            .flat_map(|columns| columns.clone())
+            .collect();
         if self.target < 16 {
-            let inherits = entry.defn.contains("\nINHERITS (");
             let parent = self.parents.get(&name).and_then(|parent| self.generated.get(parent));
             let other = |column: &str, expression: &str| match parent {
                 Some(parent) => parent.get(column).is_some_and(|own| own != expression),
-                None => inherits && self.generated.values().any(|columns| columns.contains_key(column)),
+                None => inherited.contains_key(column),
             };
             if let Some((column, _)) = generated.iter().find(|(column, expression)| other(column, expression)) {
                 self.refused.push(format!(
@@ -181,6 +185,9 @@ impl Dialect<'_> {
                     describe(entry)
                 ));
             }
+        }
+        for (column, expression) in inherited {
+            generated.entry(column).or_insert(expression);
         }
         self.generated.insert(name, generated);
     }
