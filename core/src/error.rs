@@ -123,6 +123,16 @@ codes! {
     StoreNotFound = "store_not_found", NotFound;
     /// The database cannot be reached, or the connection broke.
     DatabaseUnavailable = "database_unavailable", Unavailable;
+    /// The database has no connection left for us.
+    TooManyConnections = "too_many_connections", Unavailable;
+    /// A standby had to cancel the dump to go on with its recovery.
+    RecoveryConflict = "recovery_conflict", Unavailable;
+    /// TLS is asked for and cannot be had: no TLS at the server, or a certificate that is not believed.
+    TlsFailed = "tls_failed", Denied;
+    /// A connection pooler lies between that gives each transaction another session.
+    PoolerMode = "pooler_mode", Refused;
+    /// Row-level security would hide rows from the backup.
+    RowSecurity = "row_security", Denied;
     /// The database refused the credentials, or a privilege is missing.
     DatabaseDenied = "database_denied", Denied;
     /// The database, or something in it that was asked for, does not exist.

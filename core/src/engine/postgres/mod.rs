@@ -6,6 +6,7 @@
 //! target (`place`, `preflight`), runs the archive's statements (`statements`, `schedule`, `build`) and lets the result
 //! appear at once.
 
+mod address;
 mod archive;
 mod belong;
 mod build;
@@ -29,6 +30,7 @@ mod pattern;
 mod place;
 mod plan;
 mod pool;
+mod pooler;
 mod preflight;
 mod present;
 mod probe;
@@ -38,6 +40,7 @@ mod rename;
 mod roles;
 mod schedule;
 mod select;
+mod session;
 mod snapshot;
 mod socket;
 mod statements;

@@ -1,103 +1,166 @@
 //! Options of a connection's socket that the driver leaves as the system has them.
 //!
 //! The driver sends the end of a COPY as a packet of its own. Without `TCP_NODELAY` that packet waits until the server
-//! has acknowledged the one before, which it puts off for 40 ms: most of the time it takes to load a small table. And
-//! without keep-alive, a server that vanished from the network is waited for for ever. The driver has no setting for
-//! either and does not hand out its socket, so it is looked up by its port.
+//! has acknowledged the one before, which it puts off for 40 ms: most of the time it takes to load a small table.
+//! Without keep-alive, an idle connection is forgotten by the firewalls on its way, and a server that vanished from
+//! the network is waited for for ever. The driver has no setting for any of it and does not hand out its socket, so
+//! that is looked up among the process's own.
 
-use sqlx::postgres::PgConnection;
-
-/// Turns off Nagle's algorithm and turns on keep-alive for a connection that goes from port `local` to `remote`. One
-/// that cannot be found (there is a proxy between, or this is not Linux) stays as it is.
 #[cfg(target_os = "linux")]
-pub(super) fn tune(_held: &PgConnection, local: u16, remote: u16) {
-    if let Err(e) = linux::tune(local, remote) {
-        tracing::debug!(%e, "the socket's options stay as they are");
+pub(super) use linux::Before;
+
+/// How sure it is that the socket that was found is the connection's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Its port is the one that the server sees: nothing between rewrites the connection.
+    Direct,
+    /// It is one that was opened meanwhile to the server's port, or none was found.
+    Unsure,
+}
+
+/// The sockets of the process before a connection is opened. Without Linux's /proc nothing is known of them.
+#[cfg(not(target_os = "linux"))]
+pub(super) struct Before;
+
+#[cfg(not(target_os = "linux"))]
+impl Before {
+    pub(super) fn now() -> Self {
+        Self
+    }
+
+    pub(super) fn tune(&self, _held: &sqlx::PgConnection, _local: Option<u16>, _remote: u16) -> Found {
+        Found::Unsure
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-pub(super) fn tune(_held: &PgConnection, _local: u16, _remote: u16) {}
-
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::collections::BTreeMap;
     use std::io;
-    use std::os::fd::BorrowedFd;
+    use std::net::SocketAddr;
+    use std::os::fd::{BorrowedFd, RawFd};
     use std::time::Duration;
 
-    use rustix::net::sockopt;
+    use rustix::net::{SocketAddrAny, getpeername, getsockname, sockopt};
+
+    use super::Found;
 
     /// An idle connection is probed after this time.
-    const IDLE: Duration = Duration::from_secs(60);
+    pub(super) const IDLE: Duration = Duration::from_secs(60);
     /// A probe is repeated after this time.
     const INTERVAL: Duration = Duration::from_secs(15);
     /// After so many probes without an answer the connection is dead.
     const PROBES: u32 = 8;
+    /// Milliseconds for which what was sent may stay unacknowledged; otherwise the kernel tries for a quarter of an hour.
+    pub(super) const UNACKNOWLEDGED: u32 = 180_000;
 
-    pub(super) fn tune(local: u16, remote: u16) -> io::Result<()> {
-        let tables =
-            ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(|p| std::fs::read_to_string(p).unwrap_or_default());
-        let links: Vec<String> = tables
-            .iter()
-            .flat_map(|table| table.lines())
-            .filter_map(|line| inode(line, local, remote))
-            .map(|inode| format!("socket:[{inode}]"))
-            .collect();
-        for entry in std::fs::read_dir("/proc/self/fd")? {
-            let entry = entry?;
-            let Ok(link) = std::fs::read_link(entry.path()) else { continue };
-            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(number) = number.filter(|_| links.iter().any(|l| link.as_os_str() == l.as_str())) {
+    /// The sockets of the process before a connection is opened: descriptors and inodes.
+    pub(in crate::engine::postgres) struct Before(BTreeMap<RawFd, String>);
+
+    impl Before {
+        pub(in crate::engine::postgres) fn now() -> Self {
+            Self(sockets().unwrap_or_default())
+        }
+
+        /// Turns off Nagle's algorithm, turns on keep-alive and limits the wait for acknowledgements, for the
+        /// connection `held` to port `remote`. `local` is its own port as the server sees it.
+        pub(in crate::engine::postgres) fn tune(
+            &self,
+            _held: &sqlx::PgConnection,
+            local: Option<u16>,
+            remote: u16,
+        ) -> Found {
+            self.tune_new(local, remote).unwrap_or_else(|e| {
+                tracing::debug!(%e, "the socket's options stay as they are");
+                Found::Unsure
+            })
+        }
+
+        pub(super) fn tune_new(&self, local: Option<u16>, remote: u16) -> io::Result<Found> {
+            let now = sockets()?;
+            let new = now.iter().filter(|(number, inode)| self.0.get(number) != Some(inode));
+            let mut candidates = Vec::new();
+            for (&number, _) in new {
                 #[expect(unsafe_code, reason = "the driver does not lend its socket")]
-                // SAFETY: the descriptor is the open socket of the connection that the caller holds: no other has
-                // this pair of ports and is established.
+                // SAFETY: the descriptor was open a moment ago. If another thread has closed it since, what follows
+                // fails, or sets options of a TCP connection to the same port that was opened in its place; nothing
+                // is read, written or closed.
                 let socket = unsafe { BorrowedFd::borrow_raw(number) };
+                if getpeername(socket).ok().flatten().and_then(port) == Some(remote) {
+                    candidates.push((socket, getsockname(socket).ok().and_then(port)));
+                }
+            }
+            // Others may connect at the same moment: when it is known which socket it is, those stay as they are.
+            let exact = candidates.iter().any(|(_, ours)| local.is_some() && *ours == local);
+            for (socket, _) in candidates.iter().filter(|(_, ours)| !exact || *ours == local) {
                 sockopt::set_tcp_nodelay(socket, true)?;
                 sockopt::set_socket_keepalive(socket, true)?;
                 sockopt::set_tcp_keepidle(socket, IDLE)?;
                 sockopt::set_tcp_keepintvl(socket, INTERVAL)?;
                 sockopt::set_tcp_keepcnt(socket, PROBES)?;
+                sockopt::set_tcp_user_timeout(socket, UNACKNOWLEDGED)?;
+            }
+            Ok(if exact { Found::Direct } else { Found::Unsure })
+        }
+    }
+
+    fn port(address: SocketAddrAny) -> Option<u16> {
+        SocketAddr::try_from(address).ok().map(|address| address.port())
+    }
+
+    /// The process's sockets: descriptor and inode.
+    fn sockets() -> io::Result<BTreeMap<RawFd, String>> {
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir("/proc/self/fd")? {
+            let entry = entry?;
+            let Ok(link) = std::fs::read_link(entry.path()) else { continue };
+            let Some(inode) = link.to_str().filter(|link| link.starts_with("socket:")) else { continue };
+            if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                found.insert(number, inode.to_owned());
             }
         }
-        Ok(())
+        Ok(found)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::{TcpListener, TcpStream};
+
+    use rustix::net::sockopt;
+
+    use super::*;
+
+    #[test]
+    fn the_socket_is_found_by_its_ports() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let remote = listener.local_addr().unwrap().port();
+        let earlier = TcpStream::connect(("127.0.0.1", remote)).unwrap();
+        let before = Before::now();
+        let stream = TcpStream::connect(("127.0.0.1", remote)).unwrap();
+        let other = TcpStream::connect(("127.0.0.1", remote)).unwrap();
+        assert!(!stream.nodelay().unwrap());
+        let local = stream.local_addr().unwrap().port();
+        assert_eq!(before.tune_new(Some(local), remote).unwrap(), Found::Direct);
+        assert!(stream.nodelay().unwrap() && !other.nodelay().unwrap() && !earlier.nodelay().unwrap());
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), linux::IDLE);
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), linux::UNACKNOWLEDGED);
     }
 
-    /// The inode of an established socket with these ports, from a line of the kernel's table.
-    fn inode(line: &str, local: u16, remote: u16) -> Option<&str> {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let port = |field: usize| u16::from_str_radix(fields.get(field)?.rsplit_once(':')?.1, 16).ok();
-        let established = fields.get(3) == Some(&"01");
-        (established && port(1) == Some(local) && port(2) == Some(remote)).then(|| fields.get(9).copied()).flatten()
-    }
-
-    #[cfg(test)]
-    mod tests {
-        #![allow(clippy::unwrap_used)]
-
-        use std::net::{TcpListener, TcpStream};
-
-        use super::*;
-
-        #[test]
-        fn the_socket_is_found_by_its_ports() {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let remote = listener.local_addr().unwrap().port();
-            let stream = TcpStream::connect(("127.0.0.1", remote)).unwrap();
-            let other = TcpStream::connect(("127.0.0.1", remote)).unwrap();
-            assert!(!stream.nodelay().unwrap());
-            tune(stream.local_addr().unwrap().port(), remote).unwrap();
-            assert!(stream.nodelay().unwrap() && !other.nodelay().unwrap());
-            assert!(sockopt::socket_keepalive(&stream).unwrap());
+    #[test]
+    fn behind_an_address_translation_all_that_are_new_are_kept_alive() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let remote = listener.local_addr().unwrap().port();
+        let earlier = TcpStream::connect(("127.0.0.1", remote)).unwrap();
+        let before = Before::now();
+        let stream = TcpStream::connect(("127.0.0.1", remote)).unwrap();
+        for seen in [Some(1), None] {
+            assert_eq!(before.tune_new(seen, remote).unwrap(), Found::Unsure);
         }
-
-        #[test]
-        fn lines_of_other_sockets_do_not_match() {
-            let line =
-                "   3: 0100007F:A2C4 0100007F:DF1B 01 00000000:00000000 00:00000000 00000000     0        0 81234 1 0";
-            assert_eq!(inode(line, 0xA2C4, 0xDF1B), Some("81234"));
-            assert_eq!(inode(line, 0xDF1B, 0xA2C4), None);
-            assert_eq!(inode(&line.replace(" 01 ", " 06 "), 0xA2C4, 0xDF1B), None);
-            assert_eq!(inode("  sl  local_address rem_address   st", 1, 2), None);
-        }
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert!(!sockopt::socket_keepalive(&earlier).unwrap());
     }
 }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
+use crate::engine::postgres::failure::{failure, state};
 use crate::error::{Code, Error, Result};
 
 /// Runs one query that this crate wrote and returns all its rows.
@@ -18,21 +19,14 @@ pub(super) async fn query(conn: &mut PgConnection, sql: &str) -> Result<Vec<Row>
 }
 
 fn query_error(sql: &str, e: sqlx::Error) -> Error {
-    let code = match e.as_database_error().and_then(|d| d.code()).as_deref() {
-        Some("42501") => Code::DatabaseDenied,
-        // Objects that were dropped or changed while they were read.
-        Some("XX000" | "42P01" | "42704" | "55P03") => Code::DatabaseChanged,
-        Some(_) => Code::DatabaseError,
-        None => Code::DatabaseUnavailable,
-    };
-    let next = match code {
-        Code::DatabaseDenied => "grant the role that backs up the privileges it lacks",
-        Code::DatabaseChanged => "run the backup again; another session changed the schema meanwhile",
-        Code::DatabaseError => "please report this with the server's version",
-        _ => "check the connection and run the backup again",
-    };
     let head: String = sql.split_whitespace().take(12).collect::<Vec<_>>().join(" ");
-    Error::new(code, format!("reading the catalog (`{head} …`): {e}")).next(next).because(e)
+    let doing = format!("reading the catalog (`{head} …`)");
+    match state(&e).as_deref() {
+        // Objects that were dropped or changed while they were read.
+        Some("XX000" | "42P01" | "42704" | "55P03") => Error::new(Code::DatabaseChanged, format!("{doing}: {e}"))
+            .next("run the backup again; another session changed the schema meanwhile"),
+        _ => failure(doing, e),
+    }
 }
 
 /// One row of an answer. Columns are taken by name.
