@@ -25,7 +25,7 @@ use super::failure::{failure, state};
 use super::globals;
 use super::large_object;
 use super::plan::{self, Source, Table};
-use super::pool::Pool;
+use super::pool::{Lease, Pool, open_up_to};
 use super::quote::{literal, qualified};
 use super::snapshot::Taken;
 
@@ -42,6 +42,8 @@ pub(super) struct PgSnapshot {
     /// Exported the snapshot and holds a lock on every table until the end.
     coordinator: tokio::sync::Mutex<PgConnection>,
     readers: Pool<Reader>,
+    /// The server has no connection for a reader: the coordinator reads everything.
+    alone: bool,
     seen: Mutex<Seen>,
 }
 
@@ -70,10 +72,7 @@ impl PgSnapshot {
             false => None,
         };
         let large_objects = large_object::sizes(&mut conn, &catalog.large_objects).await?;
-        let mut readers = Vec::with_capacity(options.jobs);
-        for _ in 0..options.jobs.max(1) {
-            readers.push(Reader::open(server, &exported).await?);
-        }
+        let (readers, fewer) = open_up_to(options.jobs.max(1), || Reader::open(server, &exported)).await?;
         let header = Header {
             created: point.at.to_zoned(TimeZone::UTC).datetime(),
             database: server.database().to_owned(),
@@ -97,8 +96,9 @@ impl PgSnapshot {
             sources,
             tables,
             summaries,
-            warnings: catalog.warnings,
+            warnings: catalog.warnings.into_iter().chain(fewer).collect(),
             coordinator: tokio::sync::Mutex::new(conn),
+            alone: readers.is_empty(),
             readers: Pool::new(readers),
             seen: Mutex::new(Seen { parts: HashSet::new(), tables: hashers, large_objects: RowHasher::default() }),
         })
@@ -106,6 +106,21 @@ impl PgSnapshot {
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader that has locked this table. None: the coordinator has to read it.
+    async fn reader_of(&self, table: &TableData) -> Result<Option<Lease<'_, Reader>>> {
+        if self.alone {
+            return Ok(None);
+        }
+        let mut reader = self.readers.lease().await?;
+        if reader.lock(table).await? {
+            return Ok(Some(reader));
+        }
+        // Somebody waits for this table, and behind him the reader would wait for the end of the dump. The
+        // coordinator has its lock already.
+        reader.done();
+        Ok(None)
     }
 
     fn table(&self, part: PartRef, index: usize, blocks_per_part: u64) -> ByteStream<'_> {
@@ -116,8 +131,7 @@ impl PgSnapshot {
         let doing = format!("reading {}", qualified(&table.schema, &table.name));
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
-            let mut reader = self.readers.lease().await?;
-            if reader.lock(table).await? {
+            if let Some(mut reader) = self.reader_of(table).await? {
                 {
                     let mut rows = std::pin::pin!(rows_out(&mut reader.conn, statement, doing, &mut hasher));
                     while let Some(batch) = rows.try_next().await? {
@@ -126,9 +140,6 @@ impl PgSnapshot {
                 }
                 reader.done();
             } else {
-                // Somebody waits for this table, and behind him the reader would wait for the end of the dump. The
-                // coordinator has its lock already.
-                reader.done();
                 let mut conn = self.coordinator.lock().await;
                 let mut rows = std::pin::pin!(rows_out(&mut conn, statement, doing, &mut hasher));
                 while let Some(batch) = rows.try_next().await? {
@@ -147,14 +158,22 @@ impl PgSnapshot {
     fn large_object(&self, part: PartRef, oid: u32, range: std::ops::Range<u64>) -> ByteStream<'_> {
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
-            let mut reader = self.readers.lease().await?;
-            {
-                let mut pieces = std::pin::pin!(large_object::read(&mut reader.conn, oid, range, &mut hasher));
+            if self.alone {
+                let mut conn = self.coordinator.lock().await;
+                let mut pieces = std::pin::pin!(large_object::read(&mut conn, oid, range, &mut hasher));
                 while let Some(piece) = pieces.try_next().await? {
                     yield piece;
                 }
+            } else {
+                let mut reader = self.readers.lease().await?;
+                {
+                    let mut pieces = std::pin::pin!(large_object::read(&mut reader.conn, oid, range, &mut hasher));
+                    while let Some(piece) = pieces.try_next().await? {
+                        yield piece;
+                    }
+                }
+                reader.done();
             }
-            reader.done();
             let mut seen = self.seen();
             seen.large_objects.merge(&hasher);
             seen.parts.insert(part);

@@ -26,7 +26,7 @@ use super::fit::{Fit, fit};
 use super::globals::{self, Coming, Created};
 use super::large_object;
 use super::place::{self, Place, Replaced};
-use super::pool::Pool;
+use super::pool::{Pool, fewer_connections};
 use super::preflight;
 use super::present::Present;
 use super::promote;
@@ -54,6 +54,8 @@ struct Restore {
     /// Data files: the entry each belongs to, and its size.
     tables: HashMap<String, (usize, u64)>,
     writers: Pool<PgConnection>,
+    /// How many of them there are, as long as none is lost.
+    connections: usize,
     warnings: Vec<Warning>,
 }
 
@@ -136,12 +138,29 @@ impl PgTarget {
         let build = Build::new(archive, adapt, weights, extensions);
         let mut writers = vec![writer];
         let writers_yet = Pool::new(vec![]);
-        let restore = self.restore.insert(Restore { server, build, sessions, tables, writers: writers_yet, warnings });
+        let restore = self.restore.insert(Restore {
+            server,
+            build,
+            sessions,
+            tables,
+            writers: writers_yet,
+            connections: 0,
+            warnings,
+        });
         let (before, _) = split(&restore.build.archive.entries);
         restore.build.run_in_order(&mut writers[0], &before).await?;
-        for _ in 1..self.options.jobs.max(1) {
-            writers.push(restore.sessions.open(&restore.server).await?);
+        let wanted = self.options.jobs.max(1);
+        while writers.len() < wanted {
+            match restore.sessions.open(&restore.server).await {
+                Ok(writer) => writers.push(writer),
+                Err(e) if e.code() == Code::TooManyConnections => {
+                    restore.warnings.push(fewer_connections(writers.len(), wanted, &e));
+                    break;
+                }
+                Err(e) => return Err(e),
+            }
         }
+        restore.connections = writers.len();
         restore.writers = Pool::new(writers);
         Ok(())
     }
@@ -192,7 +211,7 @@ impl PgTarget {
         let (main, privileges, last) = (of_pass(Pass::Main), of_pass(Pass::Privileges), of_pass(Pass::Last));
         // From here on there are no more leases; what is lost here is lost with this call.
         let mut writers = restore.writers.drain();
-        if writers.len() < self.options.jobs.max(1) {
+        if writers.len() < restore.connections {
             return Err(Error::new(Code::Internal, "a connection was lost while data was loaded"));
         }
         restore.build.run_scheduled(&mut writers, &main).await?;

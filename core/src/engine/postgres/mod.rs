@@ -33,6 +33,7 @@ mod pool;
 mod pooler;
 mod preflight;
 mod present;
+mod privileges;
 mod probe;
 mod promote;
 mod quote;

@@ -8,6 +8,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::{Code, Error, Result};
+use crate::report::Warning;
+
+/// Opens up to `wanted` connections: as many as the server has room for, and a warning if they are fewer.
+pub(super) async fn open_up_to<T, F: Future<Output = Result<T>>>(
+    wanted: usize,
+    mut open: impl FnMut() -> F,
+) -> Result<(Vec<T>, Option<Warning>)> {
+    let mut opened = Vec::with_capacity(wanted);
+    while opened.len() < wanted {
+        match open().await {
+            Ok(connection) => opened.push(connection),
+            Err(e) if e.code() == Code::TooManyConnections => {
+                let warning = fewer_connections(opened.len(), wanted, &e);
+                return Ok((opened, Some(warning)));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((opened, None))
+}
+
+/// That the server had room for some connections only.
+pub(super) fn fewer_connections(had: usize, wanted: usize, why: &Error) -> Warning {
+    Warning::new("fewer_connections", format!("{had} of {wanted} connections could be had: {}", why.message()))
+}
 
 /// Connections that share something a new one would not have: a snapshot, the state of a restore.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use super::connect::{Role, Server, execute, query};
 use super::copy::rows_out;
 use super::failure::failure;
 use super::large_object;
+use super::pool::open_up_to;
 use super::quote::{idents, literal};
 
 /// Blocks that are counted and hashed by one statement: 64 MiB.
@@ -66,9 +67,8 @@ pub(super) async fn summarize(server: &Server, tables: &[TableSummary], jobs: us
             pieces.extend(statements.into_iter().map(|statement| Piece { table: index, statement }));
         }
     }
-    while conns.len() < jobs.min(pieces.len()) {
-        conns.push(server.connect(Role::Reader).await?);
-    }
+    let more = jobs.min(pieces.len()).saturating_sub(1);
+    conns.extend(open_up_to(more, || server.connect(Role::Reader)).await?.0);
     let queue = Mutex::new(pieces.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let next = &next;

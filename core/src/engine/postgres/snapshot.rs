@@ -13,6 +13,7 @@ use crate::selection::Selection;
 use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, execute, query, query_one};
 use super::failure::{failure, state};
+use super::privileges::Closed;
 use super::select::{Picks, Scope, keep};
 
 /// How often a snapshot is tried, and the catalog read, while tables and definitions come and go.
@@ -48,6 +49,12 @@ impl Taken {
         let scope = Scope::new(select)?;
         let mut conn = server.connect(Role::Catalog).await?;
         let to_lock = catalog::tables_to_lock(&mut conn, &scope).await?;
+        // Before anything is locked or read: nobody wants to hear of the second closed table after an hour.
+        let mut closed = Closed::read(&mut conn).await?;
+        if !scope.is_everything() {
+            closed.only(&to_lock);
+        }
+        closed.check()?;
         // Locks first, snapshot second: what TRUNCATE or ALTER did before a lock is seen by the snapshot, and nothing
         // of the kind happens after it. LOCK is one of the statements that take no snapshot of their own.
         execute(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "opening the snapshot").await?;
@@ -120,7 +127,12 @@ impl Answer {
 async fn read_catalog(conn: &mut PgConnection, server: &Server, transactions: &String) -> Result<Catalog> {
     let mut catalog = catalog::read(conn).await?;
     let sql = "SELECT pg_catalog.pg_current_snapshot()";
-    let now = query_one(&mut server.connect(Role::Catalog).await?, sql, "comparing snapshots").await?;
+    let now = match server.connect(Role::Catalog).await {
+        Ok(mut other) => query_one(&mut other, sql, "comparing snapshots").await?,
+        // Nobody to ask; reading twice tells as much.
+        Err(e) if e.code() == Code::TooManyConnections => None,
+        Err(e) => return Err(e),
+    };
     if now.as_ref() == Some(transactions) {
         return Ok(catalog);
     }

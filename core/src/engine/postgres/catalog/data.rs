@@ -19,6 +19,9 @@ const SEQUENCES_PER_QUERY: usize = 100;
 
 /// Adds the data of a table. `filter` is the condition of an extension's configuration table.
 pub(super) fn add_table(reader: &mut Reader<'_>, table: &Relation, node: usize, filter: Option<String>) {
+    if !reader.has_data(table) {
+        return;
+    }
     let columns: Vec<String> =
         table.columns.iter().filter(|c| !c.dropped && c.generated == '\0').map(|c| c.name.clone()).collect();
     // Rows of these partitions may belong elsewhere in the restored database: let the root distribute them.
@@ -98,6 +101,9 @@ pub(super) async fn read_configuration(
 
 /// Adds the value of a sequence; it is read by [`read_sequences`].
 pub(super) fn add_sequence(reader: &mut Reader<'_>, sequence: &Relation, node: usize) {
+    if !reader.has_data(sequence) {
+        return;
+    }
     let mut draft = Draft::new("SEQUENCE SET", Some(&sequence.schema), &sequence.name, &sequence.owner);
     draft.section = Section::Data;
     let value = Node::new(Kind::SequenceValue, Some(&sequence.schema), &sequence.name);

@@ -16,11 +16,14 @@ impl<'c> Reader<'c> {
         let settings = "SELECT pg_catalog.set_config('search_path', '', false), \
              pg_catalog.set_config('quote_all_identifiers', 'off', false), \
              pg_catalog.set_config('standard_conforming_strings', 'on', false), \
-             pg_catalog.current_setting('server_version_num') AS version";
-        let version: u32 = row::query(conn, settings).await?.first().map_or(Ok(0), |r| r.number("version"))?;
+             pg_catalog.current_setting('server_version_num') AS version, pg_catalog.pg_is_in_recovery() AS standby";
+        let rows = row::query(conn, settings).await?;
+        let version: u32 = rows.first().map_or(Ok(0), |r| r.number("version"))?;
+        let standby = rows.first().map_or(Ok(false), |r| r.flag("standby"))?;
         let mut reader = Self {
             conn,
             major: version / 10000,
+            standby,
             roles: HashMap::new(),
             schemas: HashMap::new(),
             members: HashMap::new(),

@@ -92,6 +92,8 @@ pub(super) struct Reader<'c> {
     pub(super) conn: &'c mut PgConnection,
     /// `server_version_num` / 10000.
     pub(super) major: u32,
+    /// Whether the server is a standby, which has nothing of unlogged tables.
+    pub(super) standby: bool,
     pub(super) roles: HashMap<u32, String>,
     pub(super) schemas: HashMap<u32, Schema>,
     /// Members of extensions: catalog and OID to the extension's OID.
@@ -224,6 +226,18 @@ impl Reader<'_> {
     pub(super) fn bind_to_extensions(&self, catalog: u32, oid: u32, kind: &str, name: &str) -> String {
         let extensions = self.bound_to.get(&(catalog, oid)).into_iter().flatten();
         extensions.map(|e| format!("ALTER {kind} {name} DEPENDS ON EXTENSION {};\n", ident(e))).collect()
+    }
+
+    /// Whether there are rows or values to read; if not, that is told.
+    pub(super) fn has_data(&mut self, relation: &Relation) -> bool {
+        if self.standby && relation.persistence == 'u' {
+            let what = if relation.kind == 'S' { "value" } else { "rows" };
+            let message =
+                format!("the {what} of {}: it is unlogged, and a standby does not have them", relation.path());
+            self.warnings.push(Warning::new("unlogged_on_standby", message));
+            return false;
+        }
+        true
     }
 
     /// Reports an object that cannot be dumped.
