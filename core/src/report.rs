@@ -1,5 +1,6 @@
 //! What the verbs answer: plain data that serializes the same way in every language.
 
+mod doctor;
 mod health;
 mod stats;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{BackupId, DatabaseName, EngineKind};
 use crate::selection::Selection;
 
+pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use health::{BackupHealth, DrillHealth, HealthCheck, HealthReport, HealthStatus};
 pub use stats::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaStats, TableStats};
 

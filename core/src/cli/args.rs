@@ -201,6 +201,9 @@ pub(super) enum Command {
     #[cfg(feature = "sqlite")]
     #[command(hide = true)]
     SqliteTask,
+    /// Check everything that backups depend on; changes nothing
+    #[command(after_help = "Example:\n  lastgood doctor --json")]
+    Doctor,
     /// Change what opens the store, whatever the number of backups
     #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
     RotateKey {

@@ -60,7 +60,15 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
     if matches!(args.command, Command::SqliteTask) {
         return Output::json(&crate::engine::sqlite::live::serve().await?);
     }
-    let vault = Vault::builder().options(vault_options(&args)).open().await?;
+    let builder = Vault::builder().options(vault_options(&args));
+    if matches!(args.command, Command::Doctor) {
+        // It tells why a vault cannot be opened.
+        return tokio::select! {
+            report = builder.doctor() => output.doctor(&report),
+            () = cancel.cancelled() => Err(Error::cancelled()),
+        };
+    }
+    let vault = builder.open().await?;
     match args.command {
         Command::Backup { tag, globals, select, .. } => {
             let verb = vault.backup().options(Backup { tags: tag, globals, select: select.selection() });
@@ -143,6 +151,7 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         }
         Command::Metrics => Output::print(&vault.metrics().cancel(cancel).await?),
         Command::DatabaseStats => output.database_stats(&vault.database_stats().cancel(cancel).await?),
+        Command::Doctor => Ok(()),
         #[cfg(feature = "sqlite")]
         Command::SqliteTask => Ok(()),
         Command::RotateKey { new_key_file, to_recipient, keep_old, allow_weak } => {

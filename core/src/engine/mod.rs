@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 pub use crate::report::FileRole;
-use crate::report::{ConsistencyPoint, DatabaseStats, Probe, Promoted, TableSummary, Warning};
+use crate::report::{Check, ConsistencyPoint, DatabaseStats, Probe, Promoted, TableSummary, Warning};
 pub use crate::selection::{Mapping, Selection};
 use crate::settings::{Codec, Settings};
 
@@ -61,6 +61,12 @@ pub trait Engine: Send + Sync + Debug {
 
     /// Drops the database, which a drill made, with all that is in it.
     async fn discard(&self) -> Result<()>;
+
+    /// Looks at everything about the database that a backup depends on. Changes nothing, ends in bounded time, and
+    /// tells what is broken as a failed check.
+    async fn doctor(&self, _options: &DoctorOptions) -> Vec<Check> {
+        Vec::new()
+    }
 }
 
 /// Chooses the engine by the URL.
@@ -104,6 +110,15 @@ pub struct SnapshotOptions {
     pub role_passwords: bool,
     /// What of the database is dumped.
     pub select: Selection,
+}
+
+/// What the doctor looks at a database for.
+#[derive(Debug, Clone)]
+pub struct DoctorOptions {
+    /// Connections that a backup would use at the same time.
+    pub jobs: usize,
+    /// Folder for temporary copies.
+    pub work_dir: Option<PathBuf>,
 }
 
 /// How a dump is to be loaded.

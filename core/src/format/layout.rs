@@ -22,6 +22,17 @@ pub(crate) fn key_slot(epoch: u32, slot: &str) -> String {
     format!("{KEYS}/{epoch}-{slot}.age")
 }
 
+/// What the doctor writes and deletes again to try a store: `probe-4f1c….tmp`. No folder, so it is never taken for a
+/// database; and a store may be made beside one that was left.
+pub(crate) fn probe(random: &str) -> String {
+    format!("probe-{random}.tmp")
+}
+
+/// Whether an object is such a probe.
+pub(crate) fn is_probe(name: &str) -> bool {
+    name.starts_with("probe-") && name.ends_with(".tmp")
+}
+
 /// The folder of a backup: `shop/backup-20251121-020001`.
 pub(crate) fn backup(database: &DatabaseName, id: &BackupId) -> String {
     format!("{database}/{id}")

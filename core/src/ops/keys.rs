@@ -92,6 +92,14 @@ impl Keys {
 
     /// Makes the repository's identity and its first slot, unless another host was faster.
     pub(crate) async fn create(repository: &Repository, options: &KeyOptions) -> Result<()> {
+        let key = Self::first_slot(options)?;
+        let sealed = seal(RepositoryKeys::generate(), key).await?;
+        repository.create(&layout::key_slot(1, "main"), sealed).await?;
+        Ok(())
+    }
+
+    /// The slot that a new store would get from these options.
+    pub(super) fn first_slot(options: &KeyOptions) -> Result<SlotKey> {
         let mut key = match options.credentials.first() {
             Some(Credential::Passphrase(passphrase)) if options.allow_weak => {
                 SlotKey::weak_passphrase(passphrase.clone())?
@@ -111,9 +119,7 @@ impl Keys {
         if let Some(log_n) = options.work_factor {
             key = key.work_factor(log_n)?;
         }
-        let sealed = seal(RepositoryKeys::generate(), key).await?;
-        repository.create(&layout::key_slot(1, "main"), sealed).await?;
-        Ok(())
+        Ok(key)
     }
 
     pub(crate) fn epoch(&self) -> Option<u32> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 mod compare;
+pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod export;
 pub(crate) mod keys;

@@ -271,7 +271,10 @@ pub(crate) async fn open_store(repository: &Repository, options: &KeyOptions, cr
 
 /// What a host that died, or another one at this moment, leaves while it makes a store.
 fn ours_before_the_marker(name: &str) -> bool {
-    name == layout::RECOVERY_PAGE || name == layout::RECOVERY_PROGRAM || name.starts_with(&format!("{}/", layout::KEYS))
+    name == layout::RECOVERY_PAGE
+        || name == layout::RECOVERY_PROGRAM
+        || name.starts_with(&format!("{}/", layout::KEYS))
+        || layout::is_probe(name)
 }
 
 /// The marker comes last, and everything is create-only: hosts that do this at the same time end with one store.

@@ -17,8 +17,11 @@ use crate::format::marker::Marker;
 use crate::id::DatabaseName;
 use crate::observe::alert::Alerter;
 use crate::observe::{Alerts, Facts};
+use crate::ops;
+use crate::ops::doctor::Subject;
 use crate::ops::keys::{KeyOptions, Keys};
 use crate::ops::session::open_store;
+use crate::report::DoctorReport;
 use crate::secret::{Key, Secret};
 use crate::settings::Settings;
 use crate::storage::{Repository, StoreUrl, options_from};
@@ -169,6 +172,39 @@ impl VaultBuilder {
         self
     }
 
+    /// Looks at everything that backups depend on, as [`Vault::doctor`] does, also where no vault can be opened: what is
+    /// wrong with the settings, the key or the store is a failed check.
+    pub async fn doctor(self) -> DoctorReport {
+        let mut errors = self.errors;
+        kept(self.settings.check(), &mut errors);
+        let engine = self.engine.or_else(|| {
+            let url = self.database.as_ref()?;
+            kept(engine::open(url.expose(), &self.settings), &mut errors)
+        });
+        let name = self.name.and_then(|n| kept(n.parse::<DatabaseName>(), &mut errors));
+        let store = match (self.object_store, self.store) {
+            (Some(store), _) => Some(StorePlace::Given(store)),
+            (None, Some(url)) => {
+                kept(StoreUrl::parse(&url), &mut errors).map(|url| StorePlace::Url(url, self.store_options))
+            }
+            (None, None) => {
+                errors.push(no_store());
+                None
+            }
+        };
+        let place = store.map(|store| Place { store, keys: KeyOptions::default() });
+        ops::doctor::doctor(Subject {
+            errors,
+            engine,
+            store: place.as_ref().map(|place| (place.repository(false), place.to_string())),
+            keys: &self.keys,
+            name,
+            settings: &self.settings,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+        })
+        .await
+    }
+
     /// Opens the vault. A store that exists is opened with the key; one that does not is made by the first backup.
     ///
     /// # Errors
@@ -187,11 +223,7 @@ impl VaultBuilder {
         let store = match (self.object_store, self.store) {
             (Some(store), _) => StorePlace::Given(store),
             (None, Some(url)) => StorePlace::Url(StoreUrl::parse(&url)?, self.store_options),
-            (None, None) => {
-                return Err(
-                    Error::new(Code::MissingSetting, "no store was given").next("give `store` or set BACKUP_STORE_URL")
-                );
-            }
+            (None, None) => return Err(no_store()),
         };
         let vault = Vault(Arc::new(Inner {
             engine,
@@ -210,6 +242,15 @@ impl VaultBuilder {
             Err(e) => Err(e),
         }
     }
+}
+
+fn no_store() -> Error {
+    Error::new(Code::MissingSetting, "no store was given").next("give `store` or set BACKUP_STORE_URL")
+}
+
+/// Keeps what is wrong, and goes on without it.
+fn kept<T>(result: Result<T>, errors: &mut Vec<Error>) -> Option<T> {
+    result.map_err(|e| errors.push(e)).ok()
 }
 
 fn is_not_there_yet(e: &Error) -> bool {
@@ -237,7 +278,11 @@ enum StorePlace {
 }
 
 impl Place {
-    fn repository(&self, create: bool) -> Result<Repository> {
+    pub(super) fn keys(&self) -> &KeyOptions {
+        &self.keys
+    }
+
+    pub(super) fn repository(&self, create: bool) -> Result<Repository> {
         Ok(match &self.store {
             StorePlace::Given(store) => Repository::new(Arc::clone(store), Path::default()),
             StorePlace::Url(url, options) => {

@@ -24,6 +24,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::DatabaseName;
 use crate::observe::Facts;
 use crate::observe::alert::{Alerter, Source};
+use crate::ops::doctor::Subject;
 use crate::ops::session::Session;
 use crate::report::Probe;
 use crate::settings::Settings;
@@ -139,6 +140,21 @@ impl Inner {
         };
         let (settings, clock) = (self.settings.clone(), Arc::clone(&self.clock));
         Ok(Arc::new(Session { repository, marker, keys, database, settings, clock }))
+    }
+}
+
+impl Inner {
+    /// What the doctor is to look at.
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            errors: Vec::new(),
+            engine: self.engine.clone(),
+            store: Some((self.place.repository(false), self.place.to_string())),
+            keys: self.place.keys(),
+            name: self.name.clone(),
+            settings: &self.settings,
+            clock: Arc::clone(&self.clock),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Output, size};
 use crate::error::{Code, Error, Result};
-use crate::report::{DatabaseStats, HealthCheck, HealthReport, HealthStatus};
+use crate::report::{CheckStatus, DatabaseStats, DoctorReport, HealthCheck, HealthReport, HealthStatus};
 
 impl Output {
     /// Fails when something is down, so that the exit code tells.
@@ -25,6 +25,26 @@ impl Output {
             None => Ok(()),
             Some(c) => Err(Error::new(Code::Unhealthy, format!("{} is down", c.name)).next("see what it says above")),
         }
+    }
+
+    /// Fails when something is broken, so that the exit code tells.
+    pub(crate) fn doctor(&self, r: &DoctorReport) -> Result<()> {
+        self.say(r, || {
+            let mut text = String::new();
+            for check in &r.checks {
+                text += &format!("{:4}  {}: {}\n", check.status.as_str(), check.name, check.message);
+                text += &check.next.as_ref().map_or_else(String::new, |next| format!("        next: {next}\n"));
+            }
+            let count = |status| r.checks.iter().filter(|c| c.status == status).count();
+            let (pass, warn, fail) = (count(CheckStatus::Pass), count(CheckStatus::Warn), count(CheckStatus::Fail));
+            text + &format!("{pass} pass, {warn} warn, {fail} fail\n")
+        })?;
+        let failed: Vec<&str> =
+            r.checks.iter().filter(|c| c.status == CheckStatus::Fail).map(|c| c.name.as_str()).collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Code::Unhealthy, format!("failed: {}", failed.join(", "))).next("see what each says above"))
     }
 
     pub(crate) fn database_stats(&self, r: &DatabaseStats) -> Result<()> {

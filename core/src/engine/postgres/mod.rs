@@ -16,6 +16,7 @@ mod connect;
 mod copy;
 mod database;
 mod dialect;
+mod doctor;
 mod dump;
 mod existing;
 mod failure;
@@ -55,9 +56,9 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::id::EngineKind;
-use crate::report::{DatabaseStats, Probe, TableSummary};
+use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
-use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 
 use connect::Server;
 
@@ -121,6 +122,10 @@ impl Engine for Postgres {
 
     async fn discard(&self) -> Result<()> {
         database::drop_database(&self.server, self.server.database()).await
+    }
+
+    async fn doctor(&self, options: &DoctorOptions) -> Vec<Check> {
+        doctor::doctor(&self.server, options).await
     }
 }
 

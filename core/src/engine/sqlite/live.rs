@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::blocking::{Stop, blocking};
-use super::{dump, probe, stats};
+use super::{doctor, dump, probe, stats};
 use crate::error::{Code, Error, Result};
 
 /// What is done on a live file.
@@ -28,6 +28,10 @@ pub(crate) enum Task {
     Probe { path: PathBuf },
     /// How it is doing: answers [`DatabaseStats`](crate::DatabaseStats).
     Stats { path: PathBuf },
+    /// What the doctor sees of it: answers a list of [`Check`](crate::Check).
+    Look { path: PathBuf, work_dir: PathBuf },
+    /// Whether it is damaged: answers a [`Check`](crate::Check).
+    Check { path: PathBuf },
     /// Whether a query holds: answers `true` or `false`.
     Smoke { path: PathBuf, query: String },
 }
@@ -38,6 +42,8 @@ impl Task {
             Self::Copy { from, to } => answer(dump::copy(&from, &to, stop)?),
             Self::Probe { path } => answer(probe::probe(&path, stop)?),
             Self::Stats { path } => answer(stats::stats(&path, stop)?),
+            Self::Look { path, work_dir } => answer(doctor::look(&path, &work_dir, stop)?),
+            Self::Check { path } => answer(doctor::integrity(&path, stop)?),
             Self::Smoke { path, query } => answer(probe::smoke(&path, &query, stop)?),
         }
     }

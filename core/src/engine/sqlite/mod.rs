@@ -6,6 +6,7 @@
 
 mod blocking;
 mod check;
+mod doctor;
 mod dump;
 mod failure;
 mod ffi;
@@ -29,10 +30,10 @@ use async_trait::async_trait;
 
 use self::blocking::blocking;
 use self::live::Task;
-use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
-use crate::report::{DatabaseStats, Probe, TableSummary};
+use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
 /// One SQLite database file, which need not exist yet.
 #[derive(Debug, Clone)]
@@ -132,5 +133,9 @@ impl Engine for Sqlite {
             temp::remove_side_files(&path)
         })
         .await
+    }
+
+    async fn doctor(&self, options: &DoctorOptions) -> Vec<Check> {
+        doctor::doctor(&self.path, &self.command, options).await
     }
 }

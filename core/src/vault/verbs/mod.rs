@@ -2,6 +2,7 @@
 
 mod backup;
 mod database_stats;
+mod doctor;
 mod drill;
 mod export;
 mod health;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 pub use backup::Backup;
 pub use database_stats::AskDatabase;
+pub use doctor::Doctor;
 pub use drill::Drill;
 pub use export::Export;
 pub use health::Health;
@@ -38,8 +40,8 @@ use crate::error::{Code, Error, Result};
 use crate::observe::counters::counted;
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
-    BackupDetails, BackupReport, BackupSummary, DatabaseStats, DrillReport, ExportReport, HealthReport, RestoreReport,
-    RotateKeyReport, VerifyReport,
+    BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport, DrillReport, ExportReport, HealthReport,
+    RestoreReport, RotateKeyReport, VerifyReport,
 };
 
 /// A verb with its options: await it to run it.
@@ -211,4 +213,7 @@ verbs! {
     metrics(): Metrics => String;
     /// Asks the database how it is doing: connections, sizes, slow queries, locks, replication.
     database_stats(): AskDatabase => DatabaseStats;
+    /// Looks at everything that backups and restores depend on; changes nothing but a probe object in the store. What is
+    /// broken is a failed check, never an error. Where a vault cannot even be opened: [`VaultBuilder::doctor`](super::VaultBuilder::doctor).
+    doctor(): Doctor => DoctorReport;
 }
