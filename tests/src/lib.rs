@@ -8,24 +8,30 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod azurite;
+mod certificates;
 mod child;
 mod clock;
 mod env;
 mod faulty;
 mod listener;
+mod pgbouncer;
 mod postgres;
+mod proxy;
 mod sample;
 mod seaweedfs;
 mod server;
 mod skip;
 
 pub use azurite::Azurite;
+pub use certificates::{Authority, Certificate};
 pub use child::{Finished, peak_memory, run_and_kill};
 pub use clock::ManualClock;
 pub use env::{node_modules, python, venv};
 pub use faulty::{Call, Fault, FaultyStore, Verb};
 pub use listener::{Listener, Received};
+pub use pgbouncer::PgBouncer;
 pub use postgres::{PgVersion, Postgres, Setup};
+pub use proxy::Proxy;
 pub use sample::{load_chinook, load_chinook_sqlite, load_sakila, sample_data};
 pub use seaweedfs::SeaweedFs;
 pub use server::{tool, wait_until};

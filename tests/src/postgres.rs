@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::certificates::Certificate;
 use crate::env::python_package;
 use crate::server::{Server, as_unprivileged, free_port, start_with_ports, tool};
 use crate::skip::missing;
@@ -52,6 +53,9 @@ const USER: &str = "postgres";
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     settings: Vec<String>,
+    hba: Option<String>,
+    certificate: Option<Certificate>,
+    socket: Option<String>,
 }
 
 impl Setup {
@@ -59,6 +63,27 @@ impl Setup {
     #[must_use]
     pub fn set(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// Lines of pg_hba.conf that come before the usual ones.
+    #[must_use]
+    pub fn hba(mut self, lines: &str) -> Self {
+        self.hba = Some(lines.to_owned());
+        self
+    }
+
+    /// Offers TLS with this certificate, and knows clients by certificates of the same CA.
+    #[must_use]
+    pub fn tls(mut self, certificate: &Certificate) -> Self {
+        self.certificate = Some(certificate.clone());
+        self
+    }
+
+    /// Listens on a Unix socket too; in the server's own folder, or by an abstract name that begins with `@`.
+    #[must_use]
+    pub fn socket(mut self, name: &str) -> Self {
+        self.socket = Some(name.to_owned());
         self
     }
 }
@@ -71,6 +96,7 @@ pub struct Postgres {
     port: u16,
     password: String,
     version: PgVersion,
+    socket: Option<String>,
 }
 
 impl Postgres {
@@ -101,16 +127,52 @@ impl Postgres {
 
     fn start_from(bin: PathBuf, version: PgVersion, setup: &Setup) -> Self {
         let password = hex(&crate::server::random::<12>());
+        Self::launch(&bin, version, setup, &password, |folder, data| {
+            init(&bin, folder, data, &password);
+            if let Some(lines) = &setup.hba {
+                let hba = data.join("pg_hba.conf");
+                let usual = std::fs::read_to_string(&hba).unwrap();
+                std::fs::write(&hba, format!("{lines}\n{usual}")).unwrap();
+            }
+        })
+    }
+
+    /// A hot standby of this server, made by pg_basebackup.
+    ///
+    /// # Panics
+    /// When pg_basebackup fails.
+    #[must_use]
+    pub fn standby(&self, setup: &Setup) -> Self {
+        Self::launch(&self.bin, self.version, setup, &self.password, |folder, data| {
+            let mut copy = self.client("pg_basebackup");
+            copy.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"]).arg(data).current_dir(folder);
+            as_unprivileged(&mut copy);
+            tool(&mut copy);
+        })
+    }
+
+    /// Waits until this standby has replayed what the primary has written.
+    pub fn catch_up(&self, primary: &Self) {
+        let position = primary.psql(USER, "SELECT pg_current_wal_lsn()");
+        let sql = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", position.trim());
+        crate::server::wait_until("the standby", || self.psql(USER, &sql).trim() == "t");
+    }
+
+    fn launch(bin: &Path, version: PgVersion, setup: &Setup, password: &str, fill: impl Fn(&Path, &Path)) -> Self {
         start_with_ports("postgres", || {
             let folder = Server::folder("postgres");
             let data = folder.join("data");
-            init(&bin, &folder, &data, &password);
+            fill(&folder, &data);
             let port = free_port();
+            let socket = setup.socket.as_ref().map(|name| match name.starts_with('@') {
+                true => name.clone(),
+                false => folder.display().to_string(),
+            });
             let mut command: Vec<OsString> = vec![bin.join("postgres").into(), "-D".into(), data.into()];
             for setting in [
                 format!("port={port}"),
                 "listen_addresses=127.0.0.1".to_owned(),
-                "unix_socket_directories=".to_owned(),
+                format!("unix_socket_directories={}", socket.clone().unwrap_or_default()),
                 // A test server may lose everything at any time.
                 "fsync=off".to_owned(),
                 "synchronous_commit=off".to_owned(),
@@ -121,13 +183,13 @@ impl Postgres {
             ] {
                 command.extend(["-c".into(), setting.into()]);
             }
-            for setting in &setup.settings {
+            for setting in setup.certificate.iter().flat_map(|c| c.install(&folder)).chain(setup.settings.clone()) {
                 command.extend(["-c".into(), setting.into()]);
             }
             let command: Vec<&OsStr> = command.iter().map(OsString::as_os_str).collect();
             // SIGQUIT is the immediate shutdown: no checkpoint, no waiting for clients.
             let server = Server::start(folder, "QUIT", &command);
-            let this = Self { server, bin: bin.clone(), port, password: password.clone(), version };
+            let this = Self { server, bin: bin.to_owned(), port, password: password.to_owned(), version, socket };
             let ready = this.server.wait_ready(|| {
                 let probe = this.client("psql").args(["-XAtc", "SELECT 1", "-d", USER]).output();
                 probe.is_ok_and(|output| output.status.success())
@@ -147,6 +209,18 @@ impl Postgres {
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// The URL of a database for another role.
+    #[must_use]
+    pub fn url_of(&self, role: &str, password: &str, database: &str) -> String {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The folder or abstract name of its Unix socket, if it has one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&str> {
+        self.socket.as_deref()
     }
 
     /// The port it listens on, on 127.0.0.1.

@@ -16,6 +16,7 @@ mod layers;
 mod memory;
 mod memory_promised;
 mod observed;
+mod postgres_awkward;
 mod postgres_globals;
 mod postgres_life;
 mod postgres_select;

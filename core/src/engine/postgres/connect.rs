@@ -108,12 +108,16 @@ impl Server {
         let options = &self.address.options;
         let before = Before::now();
         let mut conn = options.connect().await.map_err(|e| failure(format_args!("connecting to {self}"), e))?;
-        // Nothing is set before it is known whose session it is.
-        let sql = "SELECT pg_catalog.inet_client_port()";
-        let port = query_one(&mut conn, sql, "asking for the connection's port").await?.and_then(|p| p.parse().ok());
-        let found = before.tune(&conn, port, options.get_port());
-        if found == Found::Unsure {
-            self.lasting.get_or_try_init(|| pooler::check(options, &mut conn, self.address.timeout)).await?;
+        // Nothing is set before it is known whose session it is. A standby refuses transactions that are serializable by
+        // default.
+        let sql = in_transaction("SELECT pg_catalog.inet_client_port(), pg_catalog.pg_is_in_recovery()");
+        let row =
+            query(&mut conn, &sql, "asking how the connection goes").await?.into_iter().next().unwrap_or_default();
+        let text = |i: usize| row.get(i).and_then(Option::as_deref);
+        let port = text(0).and_then(|port| port.parse().ok());
+        if before.tune(&conn, port, options.get_port()) == Found::Unsure {
+            let (standby, timeout) = (text(1) == Some("t"), self.address.timeout);
+            self.lasting.get_or_try_init(|| pooler::check(options, &mut conn, standby, timeout)).await?;
         }
         Ok(conn)
     }
@@ -136,6 +140,11 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Server({self})")
     }
+}
+
+/// A query in a transaction of its own, whatever transactions are like by default.
+pub(super) fn in_transaction(sql: &str) -> String {
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {sql}; COMMIT")
 }
 
 /// Runs statements whose answers do not matter.

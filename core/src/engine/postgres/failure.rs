@@ -113,6 +113,9 @@ fn classify(state: &str, message: &str) -> (Code, &'static str) {
             Code::DatabaseDenied,
             "leave `options` (and PGOPTIONS) out of the connection, or let the pooler ignore it (ignore_startup_parameters)",
         ),
+        "08P01" if message.contains("database") && message.contains("does not exist") => {
+            (Code::DatabaseNotFound, "check the database's name, and that the pooler knows it")
+        }
         "40001" => (Code::RecoveryConflict, RECOVERY),
         "40P01" => (Code::DatabaseUnavailable, "the server broke a deadlock: try again when no migration is running"),
         "55P03" => (Code::DatabaseUnavailable, "another session holds a lock on it: try again when it has ended"),
@@ -167,6 +170,7 @@ mod tests {
             ("08P01", "no more connections allowed (max_client_conn)", Code::TooManyConnections, "max_client_conn"),
             ("08P01", "query_wait_timeout", Code::TooManyConnections, "default_pool_size"),
             ("08P01", "unsupported startup parameter: options", Code::DatabaseDenied, "ignore_startup_parameters"),
+            ("08P01", "database \"x\" does not exist", Code::DatabaseNotFound, "pooler"),
             ("08006", "connection failure", Code::DatabaseUnavailable, "log"),
             ("40001", "canceling statement due to conflict with recovery", Code::RecoveryConflict, "feedback"),
             ("57014", "canceling statement due to conflict with recovery", Code::RecoveryConflict, "feedback"),

@@ -248,6 +248,7 @@ impl PgTarget {
         if !replaces {
             let mut conn = maintenance(&self.server).await?;
             let warnings = database::set_properties(&mut conn, staging, archive, self.options.no_privileges).await;
+            database::end_sessions(&mut conn, staging).await?;
             database::rename(&mut conn, staging, name).await?;
             return Ok(warnings);
         }

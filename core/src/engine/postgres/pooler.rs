@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::error::{Code, Error, Result};
 use crate::id::random_hex;
 
-use super::connect::query_one;
+use super::connect::{in_transaction, query_one};
 use super::failure::failure;
 
 /// How long a notification may be on its way.
@@ -21,14 +21,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often sessions are compared where there are no notifications.
 const ROUNDS: usize = 5;
 
+/// As [`in_transaction`].
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 const DOING: &str = "looking for a connection pooler";
 
 /// Checks that sessions last as long as connections. `conn` is fresh, and stays usable.
 ///
 /// # Errors
 /// `PoolerMode`; those of connecting, since a second connection is needed.
-pub(super) async fn check(options: &PgConnectOptions, conn: &mut PgConnection, timeout: Duration) -> Result<()> {
-    let block = match run(conn, "BEGIN").await {
+pub(super) async fn check(
+    options: &PgConnectOptions,
+    conn: &mut PgConnection,
+    standby: bool,
+    timeout: Duration,
+) -> Result<()> {
+    let block = match run(conn, BEGIN).await {
         Ok(()) => run(conn, "COMMIT").await,
         refused => refused,
     };
@@ -37,11 +45,7 @@ pub(super) async fn check(options: &PgConnectOptions, conn: &mut PgConnection, t
         let refusal = e.as_database_error().is_some();
         return Err(if refusal { refused("a session for each statement") } else { failure(DOING, e) });
     }
-    let recovering = query_one(conn, "SELECT pg_catalog.pg_is_in_recovery()", DOING).await?;
-    let lasting = match recovering.as_deref() {
-        Some("t") => compare(options, conn).await?,
-        _ => notify(options, conn, timeout).await?,
-    };
+    let lasting = if standby { compare(options, conn).await? } else { notify(options, conn, timeout).await? };
     if lasting { Ok(()) } else { Err(refused("a session for each transaction")) }
 }
 
@@ -69,7 +73,11 @@ async fn notify(options: &PgConnectOptions, conn: &mut PgConnection, timeout: Du
     }
     .await;
     pool.close().await;
-    told.map_err(|e| failure(DOING, e))
+    match told {
+        // It reached us: we had the listener's session.
+        Err(sqlx::Error::Protocol(e)) if e.contains("NotificationResponse") => Ok(false),
+        told => told.map_err(|e| failure(DOING, e)),
+    }
 }
 
 /// A standby has no notifications. Two connections that are open at the same time never have the same session, and
@@ -80,8 +88,8 @@ async fn compare(options: &PgConnectOptions, conn: &mut PgConnection) -> Result<
     let mine = pid(conn).await?;
     let mut lasting = true;
     for _ in 0..ROUNDS {
-        run(&mut other, "BEGIN").await.map_err(doing)?;
-        let theirs = pid(&mut other).await?;
+        run(&mut other, BEGIN).await.map_err(doing)?;
+        let theirs = query_one(&mut other, "SELECT pg_catalog.pg_backend_pid()", DOING).await?;
         // While the other one holds its session, ours can only be the same as before if it is ours alone.
         lasting &= theirs != mine && pid(conn).await? == mine;
         run(&mut other, "COMMIT").await.map_err(doing)?;
@@ -95,5 +103,5 @@ async fn run(conn: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
 }
 
 async fn pid(conn: &mut PgConnection) -> Result<Option<String>> {
-    query_one(conn, "SELECT pg_catalog.pg_backend_pid()", DOING).await
+    query_one(conn, &in_transaction("SELECT pg_catalog.pg_backend_pid()"), DOING).await
 }

@@ -27,6 +27,7 @@ pub(super) fn settings(version: u32, role: Role) -> String {
         // A standby refuses every statement of a serializable transaction.
         ("default_transaction_isolation", "'read committed'"),
         ("default_transaction_deferrable", "off"),
+        ("default_transaction_read_only", "off"),
         ("search_path", "''"),
         ("client_encoding", "'UTF8'"),
         ("datestyle", "'ISO'"),
@@ -57,7 +58,6 @@ pub(super) fn settings(version: u32, role: Role) -> String {
         ]),
         Role::Writer => settings.extend([
             ("check_function_bodies", "off"),
-            ("default_transaction_read_only", "off"),
             // A restore that crashes is started again; its end is made durable in one step.
             ("synchronous_commit", "off"),
         ]),
