@@ -106,8 +106,7 @@ fn connect(client: &TcpStream, server: &TcpStream, state: &Arc<Mutex<State>>) {
 
 fn pass_on(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
     let mut buffer = vec![0; 8192];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut buffer) else { break };
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
         let allowed = {
             let mut state = lock(state);
             let left = state.limit.map_or(u64::MAX, |limit| limit.saturating_sub(state.passed));
