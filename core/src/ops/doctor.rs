@@ -47,7 +47,7 @@ pub(crate) async fn doctor(subject: Subject<'_>) -> DoctorReport {
     checks.extend(database(&subject).await);
     match &subject.store {
         None => checks.extend(STORE.map(|name| Check::not_checked(name, "no store was named"))),
-        Some((Err(e), _)) => checks.extend(unreachable(e)),
+        Some((Err(e), _)) => checks.extend(unreachable(e, subject.keys)),
         Some((Ok(repository), address)) => {
             let reached = reach(repository, address).await;
             let broken = reached.status == CheckStatus::Fail;
@@ -112,13 +112,16 @@ async fn database(subject: &Subject<'_>) -> Vec<Check> {
 }
 
 /// A store that could not even be opened. A folder that is not there yet is made by the first backup.
-fn unreachable(e: &Error) -> Vec<Check> {
-    let first = match e.code() {
-        Code::StoreNotFound => Check::warn("store", e.message(), e.next_step().unwrap_or_default()),
-        _ => Check::failed("store", e),
-    };
-    let why = if e.code() == Code::StoreNotFound { "there is no store yet" } else { "the store cannot be reached" };
-    std::iter::once(first).chain(STORE[1..].iter().map(|name| Check::not_checked(name, why))).collect()
+fn unreachable(e: &Error, keys: &KeyOptions) -> Vec<Check> {
+    if e.code() != Code::StoreNotFound {
+        let rest = STORE[1..].iter().map(|name| Check::not_checked(name, "the store cannot be reached"));
+        return std::iter::once(Check::failed("store", e)).chain(rest).collect();
+    }
+    let mut checks = vec![Check::warn("store", e.message(), e.next_step().unwrap_or_default())];
+    checks.extend(STORE[1..6].iter().map(|name| Check::not_checked(name, "there is no store yet")));
+    checks.push(new_key(keys));
+    checks.extend(none_yet("there is no backup yet"));
+    checks
 }
 
 async fn reach(repository: &Repository, address: &str) -> Check {

@@ -51,7 +51,7 @@ fn unreadable(e: &Error) -> Vec<Check> {
 pub(super) fn look(path: &Path, work_dir: &Path, stop: &Stop) -> Result<Vec<Check>> {
     let source = Source::open(path, stop)?;
     let bytes = source.bytes()?;
-    let database = format!("{}: SQLite {}, {} MiB", path.display(), ffi::version(), bytes >> 20);
+    let database = format!("{}: SQLite {}, {} KiB", path.display(), ffi::version(), bytes.div_ceil(1024));
     let checks = vec![
         Check::pass("database", database),
         journal(&source),
