@@ -16,7 +16,7 @@ use super::connect::{in_transaction, query_one};
 use super::failure::failure;
 
 /// How long a notification may be on its way.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often sessions are compared where there are no notifications.
 const ROUNDS: usize = 5;
@@ -67,7 +67,9 @@ async fn notify(options: &PgConnectOptions, conn: &mut PgConnection, timeout: Du
         // Whoever has the session now shall not hear of it.
         let _ = tokio::time::timeout(PATIENCE, listener.unlisten_all()).await;
         match heard {
-            Ok(heard) => Ok::<_, sqlx::Error>(heard?.is_some_and(|n| n.channel() == channel)),
+            Ok(Ok(Some(notification))) => Ok(notification.channel() == channel),
+            Ok(Ok(None)) => Err(sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())),
+            Ok(Err(e)) => Err(e),
             Err(_) => Ok(false),
         }
     }
