@@ -389,6 +389,10 @@ async fn a_server_with_few_connections_left_is_read_with_fewer() {
         let Some(server) = Postgres::shared(version) else { continue };
         guarded(server, "awkward_few");
         server.psql("awkward_few", "SELECT lo_from_bytea(0, 'large')");
+        // Parts that do not fit into the queues between the workers.
+        let big = "CREATE TABLE big AS SELECT i, (SELECT string_agg(md5((i * 100 + k)::text), '') AS pad
+                   FROM generate_series(1, 30) k) FROM generate_series(1, 30000) i";
+        server.psql("awkward_few", big);
         let object = server.psql("awkward_few", "SELECT oid FROM pg_largeobject_metadata");
         let grants =
             format!("GRANT pg_read_all_data TO $role; GRANT SELECT ON LARGE OBJECT {} TO $role", object.trim());

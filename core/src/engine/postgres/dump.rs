@@ -28,6 +28,7 @@ use super::plan::{self, Source, Table};
 use super::pool::{Lease, Pool, open_up_to};
 use super::quote::{literal, qualified};
 use super::snapshot::Taken;
+use super::turns::Turns;
 
 /// A snapshot that is open for reading.
 pub(super) struct PgSnapshot {
@@ -42,8 +43,9 @@ pub(super) struct PgSnapshot {
     /// Exported the snapshot and holds a lock on every table until the end.
     coordinator: tokio::sync::Mutex<PgConnection>,
     readers: Pool<Reader>,
-    /// The server has no connection for a reader: the coordinator reads everything.
-    alone: bool,
+    /// Readers there are, as long as none is lost. Without any, the coordinator reads everything.
+    connections: usize,
+    turns: Turns,
     seen: Mutex<Seen>,
 }
 
@@ -57,7 +59,6 @@ struct Reader {
 /// What the parts read so far have brought.
 #[derive(Debug)]
 struct Seen {
-    parts: HashSet<PartRef>,
     tables: Vec<RowHasher>,
     large_objects: RowHasher,
 }
@@ -87,7 +88,8 @@ impl PgSnapshot {
             catalog.warnings.extend(warnings);
         }
         planned.extend(plan::data_files(&tables, &large_objects, options.part_bytes));
-        let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
+        let (files, sources): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
+        let turns = Turns::new(files.iter().map(|file: &DumpFile| file.parts.len()));
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
             point,
@@ -98,9 +100,10 @@ impl PgSnapshot {
             summaries,
             warnings: catalog.warnings.into_iter().chain(fewer).collect(),
             coordinator: tokio::sync::Mutex::new(conn),
-            alone: readers.is_empty(),
+            connections: readers.len(),
+            turns,
             readers: Pool::new(readers),
-            seen: Mutex::new(Seen { parts: HashSet::new(), tables: hashers, large_objects: RowHasher::default() }),
+            seen: Mutex::new(Seen { tables: hashers, large_objects: RowHasher::default() }),
         })
     }
 
@@ -108,12 +111,24 @@ impl PgSnapshot {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reader that has locked this table. None: the coordinator has to read it.
-    async fn reader_of(&self, table: &TableData) -> Result<Option<Lease<'_, Reader>>> {
-        if self.alone {
+    /// A reader, when it is this part's turn. None: there are none.
+    async fn reader(&self, part: PartRef) -> Result<Option<Lease<'_, Reader>>> {
+        if self.connections == 0 {
             return Ok(None);
         }
-        let mut reader = self.readers.lease().await?;
+        self.turns.wait(part, self.connections).await;
+        self.readers.lease().await.map(Some)
+    }
+
+    /// The coordinator, when it is this part's turn.
+    async fn coordinator(&self, part: PartRef) -> tokio::sync::MutexGuard<'_, PgConnection> {
+        self.turns.wait(part, 1).await;
+        self.coordinator.lock().await
+    }
+
+    /// A reader that has locked this table. None: the coordinator has to read it.
+    async fn reader_of(&self, part: PartRef, table: &TableData) -> Result<Option<Lease<'_, Reader>>> {
+        let Some(mut reader) = self.reader(part).await? else { return Ok(None) };
         if reader.lock(table).await? {
             return Ok(Some(reader));
         }
@@ -131,7 +146,7 @@ impl PgSnapshot {
         let doing = format!("reading {}", qualified(&table.schema, &table.name));
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
-            if let Some(mut reader) = self.reader_of(table).await? {
+            if let Some(mut reader) = self.reader_of(part, table).await? {
                 {
                     let mut rows = std::pin::pin!(rows_out(&mut reader.conn, statement, doing, &mut hasher));
                     while let Some(batch) = rows.try_next().await? {
@@ -140,7 +155,7 @@ impl PgSnapshot {
                 }
                 reader.done();
             } else {
-                let mut conn = self.coordinator.lock().await;
+                let mut conn = self.coordinator(part).await;
                 let mut rows = std::pin::pin!(rows_out(&mut conn, statement, doing, &mut hasher));
                 while let Some(batch) = rows.try_next().await? {
                     yield batch;
@@ -149,23 +164,15 @@ impl PgSnapshot {
             if last {
                 yield Bytes::from_static(END_OF_COPY);
             }
-            let mut seen = self.seen();
-            seen.tables[index].merge(&hasher);
-            seen.parts.insert(part);
+            self.seen().tables[index].merge(&hasher);
+            self.turns.done(part);
         })
     }
 
     fn large_object(&self, part: PartRef, oid: u32, range: std::ops::Range<u64>) -> ByteStream<'_> {
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
-            if self.alone {
-                let mut conn = self.coordinator.lock().await;
-                let mut pieces = std::pin::pin!(large_object::read(&mut conn, oid, range, &mut hasher));
-                while let Some(piece) = pieces.try_next().await? {
-                    yield piece;
-                }
-            } else {
-                let mut reader = self.readers.lease().await?;
+            if let Some(mut reader) = self.reader(part).await? {
                 {
                     let mut pieces = std::pin::pin!(large_object::read(&mut reader.conn, oid, range, &mut hasher));
                     while let Some(piece) = pieces.try_next().await? {
@@ -173,10 +180,15 @@ impl PgSnapshot {
                     }
                 }
                 reader.done();
+            } else {
+                let mut conn = self.coordinator(part).await;
+                let mut pieces = std::pin::pin!(large_object::read(&mut conn, oid, range, &mut hasher));
+                while let Some(piece) = pieces.try_next().await? {
+                    yield piece;
+                }
             }
-            let mut seen = self.seen();
-            seen.large_objects.merge(&hasher);
-            seen.parts.insert(part);
+            self.seen().large_objects.merge(&hasher);
+            self.turns.done(part);
         })
     }
 
@@ -220,7 +232,7 @@ impl Snapshot for PgSnapshot {
         match planned.filter(|(_, file)| part.part < file.parts.len()) {
             Some((Source::Memory(bytes), _)) => {
                 let bytes = bytes.clone();
-                self.seen().parts.insert(part);
+                self.turns.done(part);
                 futures::stream::once(async move { Ok(bytes) }).boxed()
             }
             Some((Source::Table { table, blocks_per_part }, _)) => self.table(part, *table, *blocks_per_part),
@@ -235,13 +247,12 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn finish(self: Box<Self>) -> Result<SnapshotSummary> {
-        let planned: usize = self.files.iter().map(|f| f.parts.len()).sum();
+        let (read, planned) = self.turns.progress();
+        if read != planned {
+            return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
+        }
         let summaries = {
             let seen = self.seen();
-            if seen.parts.len() != planned {
-                let read = seen.parts.len();
-                return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
-            }
             self.table_summaries(&seen)
         };
         for reader in self.readers.drain() {
