@@ -98,7 +98,9 @@ pub(super) async fn load(
                     let created = target.created();
                     Loaded { bytes, created, promoted: None, warnings }
                 }),
-                Some(promotion) => promote(&mut *target, &backup, promotion, options.jobs, run).await.map(|l| Loaded { bytes, ..l }),
+                Some(promotion) => {
+                    promote(&mut *target, &backup, promotion, options.jobs, run).await.map(|l| Loaded { bytes, ..l })
+                }
             }
         }
         Err(e) => Err(e),
