@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use crate::error::{Code, Error, Result};
 
 use super::connect::{query, query_one};
-use super::quote::qualified;
+use super::quote::{ident, qualified};
 
 /// Names that one message gives; of more, the number is told.
 const NAMED: usize = 100;
@@ -74,16 +74,15 @@ impl Closed {
         Ok(closed)
     }
 
-    /// Only what stands in the way of reading these tables. Large objects do not belong to any.
-    pub(super) fn among(mut self, tables: &[String]) -> Self {
-        self.schemas.retain(|schema| {
-            tables.iter().any(|t| t.strip_prefix(schema.as_str()).is_some_and(|t| t.starts_with('.')))
-        });
-        self.tables.retain(|name| tables.contains(name));
-        self.hidden.retain(|name| tables.contains(name));
+    /// Leaves out what does not concern these tables, which are named quoted and with their schemas.
+    pub(super) fn only(&mut self, tables: &[String]) {
+        for names in [&mut self.tables, &mut self.hidden] {
+            names.retain(|name| tables.contains(name));
+        }
+        self.schemas.retain(|schema| tables.iter().any(|t| t.starts_with(&format!("{}.", ident(schema)))));
+        // Which of these are wanted is known when the catalog was read, and that is soon.
         self.sequences.clear();
         self.large_objects.clear();
-        self
     }
 
     /// Fails with everything that is closed to the role, if there is any.

@@ -49,9 +49,12 @@ impl Taken {
         let scope = Scope::new(select)?;
         let mut conn = server.connect(Role::Catalog).await?;
         let to_lock = catalog::tables_to_lock(&mut conn, &scope).await?;
-        // Before anything is read: nobody wants to hear of the second closed table after an hour.
-        let closed = Closed::read(&mut conn).await?;
-        if scope.is_everything() { closed } else { closed.among(&to_lock) }.check()?;
+        // Before anything is locked or read: nobody wants to hear of the second closed table after an hour.
+        let mut closed = Closed::read(&mut conn).await?;
+        if !scope.is_everything() {
+            closed.only(&to_lock);
+        }
+        closed.check()?;
         // Locks first, snapshot second: what TRUNCATE or ALTER did before a lock is seen by the snapshot, and nothing
         // of the kind happens after it. LOCK is one of the statements that take no snapshot of their own.
         execute(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "opening the snapshot").await?;
