@@ -21,6 +21,7 @@ mod postgres_life;
 mod postgres_select;
 mod promote;
 mod recover;
+mod regression_database;
 mod secrets;
 mod sqlite_beside;
 mod sqlite_life;
