@@ -27,10 +27,11 @@ use super::large_object;
 use super::plan::{self, Source, Table};
 use super::pool::Pool;
 use super::quote::{literal, qualified};
-use super::snapshot::Taken;
+use super::snapshot::{Taken, changed, is_gone, rows_are_of_one_moment};
 
 /// A snapshot that is open for reading.
 pub(super) struct PgSnapshot {
+    server: Server,
     point: ConsistencyPoint,
     server_version: String,
     files: Vec<DumpFile>,
@@ -91,6 +92,7 @@ impl PgSnapshot {
         let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
+            server: server.clone(),
             point,
             server_version,
             files,
@@ -230,6 +232,7 @@ impl Snapshot for PgSnapshot {
         }
         // The snapshot and the locks have held until here, or this fails.
         let mut conn = self.coordinator.into_inner();
+        rows_are_of_one_moment(&mut conn, &self.server).await?;
         execute(&mut conn, "COMMIT", "closing the snapshot").await?;
         drop(sqlx::Connection::close(conn).await);
         Ok(SnapshotSummary { point: self.point, tables: summaries, warnings: self.warnings })
@@ -274,6 +277,7 @@ impl Reader {
                 execute(&mut self.conn, "ROLLBACK TO lock", &doing).await?;
                 Ok(false)
             }
+            Err(e) if is_gone(&e) => Err(changed(failure(doing, e).message())),
             Err(e) => Err(failure(doing, e)),
         }
     }

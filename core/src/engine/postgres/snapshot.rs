@@ -3,19 +3,20 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::error::{Code, Error, Result};
 use crate::report::ConsistencyPoint;
 use crate::selection::Selection;
 
+use super::catalog::marks::{self, Marked};
 use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, execute, query, query_one};
 use super::failure::{failure, state};
 use super::select::{Picks, Scope, keep};
 
-/// How often a snapshot is tried, and the catalog read, while tables and definitions come and go.
+/// How often a snapshot is tried while tables and definitions come and go.
 const ATTEMPTS: usize = 5;
 
 /// Tables locked by one statement.
@@ -70,10 +71,10 @@ async fn lock(conn: &mut PgConnection, tables: &[String]) -> Result<()> {
     for batch in tables.chunks(LOCKS_PER_STATEMENT) {
         let sql = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", batch.join(", ONLY "));
         if let Err(e) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await {
-            // Dropped, moved or replaced by a view after it was listed.
-            let gone = matches!(state(&e).as_deref(), Some("42P01" | "3F000" | "42809"));
+            let deadlock = state(&e).as_deref() == Some("40P01");
+            let gone = is_gone(&e);
             let e = failure("locking the tables", e);
-            return Err(if gone { changed(e.message()) } else { e });
+            return Err(if gone || deadlock { changed(e.message()) } else { e });
         }
     }
     Ok(())
@@ -113,25 +114,16 @@ impl Answer {
     }
 }
 
-/// Reads the catalog, again if something changed meanwhile: the server prints functions and triggers as they are now,
-/// not as they were in the snapshot.
-///
-/// The same connection reads it again, since it has its locks: another would wait behind a migration that waits for us.
+/// Reads the catalog, and makes sure that no definition changed since the snapshot: the server prints functions, views
+/// and triggers as they are now, not as they were in the snapshot.
 async fn read_catalog(conn: &mut PgConnection, server: &Server, transactions: &String) -> Result<Catalog> {
-    let mut catalog = catalog::read(conn).await?;
+    let catalog = catalog::read(conn).await?;
+    let mut now = server.connect(Role::Catalog).await?;
     let sql = "SELECT pg_catalog.pg_current_snapshot()";
-    let now = query_one(&mut server.connect(Role::Catalog).await?, sql, "comparing snapshots").await?;
-    if now.as_ref() == Some(transactions) {
-        return Ok(catalog);
-    }
-    for _ in 0..ATTEMPTS {
-        let again = catalog::read(conn).await?;
-        if again.fingerprint == catalog.fingerprint {
-            return Ok(again);
-        }
-        catalog = again;
-    }
-    Err(changed("the schema changes all the time"))
+    let unchanged = query_one(&mut now, sql, "comparing snapshots").await?.as_ref() == Some(transactions)
+        || marks::read(conn, Marked::Definitions).await? == marks::read(&mut now, Marked::Definitions).await?;
+    drop(now.close().await);
+    if unchanged { Ok(catalog) } else { Err(changed("definitions changed while they were read")) }
 }
 
 /// Leaves in the catalog what was selected, and what has to come along with it.
@@ -153,6 +145,20 @@ fn reduce(catalog: &mut Catalog, select: &Selection) -> Result<()> {
     Ok(())
 }
 
-fn changed(what: &str) -> Error {
+/// Makes sure that enum labels and names of schemas are still those of the snapshot that `conn` shows: rows were read with
+/// those of the moment of reading.
+pub(super) async fn rows_are_of_one_moment(conn: &mut PgConnection, server: &Server) -> Result<()> {
+    let mut now = server.connect(Role::Catalog).await?;
+    let unchanged = marks::read(conn, Marked::Rows).await? == marks::read(&mut now, Marked::Rows).await?;
+    drop(now.close().await);
+    if unchanged { Ok(()) } else { Err(changed("a schema or an enum was changed while rows were read")) }
+}
+
+/// Whether a table was dropped, moved or replaced by a view after it was listed.
+pub(super) fn is_gone(e: &sqlx::Error) -> bool {
+    matches!(state(e).as_deref(), Some("42P01" | "3F000" | "42809"))
+}
+
+pub(super) fn changed(what: &str) -> Error {
     Error::new(Code::DatabaseChanged, what).next("run the backup again when no migration is running")
 }

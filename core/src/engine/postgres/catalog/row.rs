@@ -20,8 +20,8 @@ pub(super) async fn query(conn: &mut PgConnection, sql: &str) -> Result<Vec<Row>
 fn query_error(sql: &str, e: sqlx::Error) -> Error {
     let code = match e.as_database_error().and_then(|d| d.code()).as_deref() {
         Some("42501") => Code::DatabaseDenied,
-        // Objects that were dropped or changed while they were read.
-        Some("XX000" | "42P01" | "42704" | "55P03") => Code::DatabaseChanged,
+        // Objects that were dropped, moved or changed while they were read, or that a migration holds which waits for us.
+        Some("XX000" | "3F000" | "40P01" | "42P01" | "42704" | "42809" | "55P03") => Code::DatabaseChanged,
         Some(_) => Code::DatabaseError,
         None => Code::DatabaseUnavailable,
     };
