@@ -20,6 +20,7 @@ mod postgres_ddl;
 mod postgres_globals;
 mod postgres_life;
 mod postgres_select;
+mod postgres_versions;
 mod promote;
 mod random;
 mod recover;

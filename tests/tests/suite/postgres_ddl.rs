@@ -34,7 +34,8 @@ async fn changes_of_definitions_never_mix_two_moments() {
         refused += u64::from(!round(&server, seed, &repeat).await);
     }
     println!("{rounds} rounds from seed {first}: {refused} backups refused because definitions changed");
-    assert!(refused * 2 <= rounds, "{refused} of {rounds} backups were refused");
+    // Otherwise little was shown.
+    assert!(refused < rounds, "all {rounds} backups were refused");
 }
 
 /// One backup of a database that sessions change. Returns whether there was one; that it is of one moment was then checked.
@@ -101,6 +102,8 @@ impl Drop for Session {
 /// Transactions that change definitions, and the rows that go with them, and write down what came of it.
 fn definitions(random: &mut Random) -> String {
     let mut script = String::new();
+    // Milliseconds between two: some sessions hardly leave time to read the catalogs, some change something now and then.
+    let pause = [10, 50, 250][random.below(3)];
     for _ in 0..TRANSACTIONS {
         script += "BEGIN;\n";
         // Some wait for the backup's locks, most give up and go on elsewhere.
@@ -112,9 +115,7 @@ fn definitions(random: &mut Random) -> String {
             script += ";\n";
         }
         script += "SELECT meta.stamp();\nCOMMIT;\n";
-        if random.below(3) == 0 {
-            writeln!(script, "SELECT pg_sleep(0.{:03});", random.below(12)).unwrap();
-        }
+        writeln!(script, "SELECT pg_sleep(0.{:03});", random.below(pause)).unwrap();
     }
     script
 }

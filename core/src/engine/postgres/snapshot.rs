@@ -17,7 +17,7 @@ use super::failure::{failure, state};
 use super::select::{Picks, Scope, keep};
 
 /// How often a snapshot is tried while tables and definitions come and go.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 8;
 
 /// Tables locked by one statement.
 const LOCKS_PER_STATEMENT: usize = 200;
