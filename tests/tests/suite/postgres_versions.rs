@@ -1,9 +1,10 @@
 //! Every version as a source and every version as a target: what moves from one to the other, and what cannot.
 //!
-//! Measured by pg_dump of the target's version. From an older or equal version the measure is what the source's pg_dump and the
-//! target's pg_restore make of it; to an older version, for which there are no stock tools, the same script run on the target.
+//! Measured by pg_dump of the target's version. From an older or equal version the measure is what stock pg_dump and pg_restore
+//! make of it; to an older version, for which there are no stock tools, the same script run on the target.
 
 use std::path::Path;
+use std::process::Command;
 
 use testkit::{PgVersion, Postgres, tool};
 
@@ -17,19 +18,17 @@ async fn every_kind_of_object_moves_between_all_versions() {
         // The server of 16 that tests run against brings no extensions along.
         server.psql(database, "DROP EXTENSION IF EXISTS citext CASCADE; DROP TABLE IF EXISTS app.uses_extension; DROP SCHEMA IF EXISTS extensions");
     };
-    // pg_dump 16.2 orders the comment of a domain's separate constraint before the constraint, and pg_restore fails.
-    moves_between_all("pairs_everything", load, &[PgVersion::V16]).await;
+    moves_between_all("pairs_everything", load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chinook_and_sakila_move_between_all_versions() {
     let Some(data) = testkit::sample_data() else { return };
-    moves_between_all("pairs_chinook", |server, database| testkit::load_chinook(server, database, &data), &[]).await;
-    moves_between_all("pairs_sakila", |server, database| testkit::load_sakila(server, database, &data), &[]).await;
+    moves_between_all("pairs_chinook", |server, database| testkit::load_chinook(server, database, &data)).await;
+    moves_between_all("pairs_sakila", |server, database| testkit::load_sakila(server, database, &data)).await;
 }
 
-/// `no_stock`: source versions whose own pg_dump fails.
-async fn moves_between_all(database: &str, load: impl Fn(&Postgres, &str), no_stock: &[PgVersion]) {
+async fn moves_between_all(database: &str, load: impl Fn(&Postgres, &str)) {
     let servers: Vec<&Postgres> = PgVersion::ALL.into_iter().filter_map(Postgres::shared).collect();
     for server in &servers {
         load(server, database);
@@ -49,14 +48,17 @@ async fn moves_between_all(database: &str, load: impl Fn(&Postgres, &str), no_st
             assert_eq!(target.content(&moved), content, "{what}");
             let schema = target.pg_dump_schema(&moved);
             target.drop(&moved);
-            let stock_tools =
-                source.version().number() <= target.version().number() && !no_stock.contains(&source.version());
-            let measure = if stock_tools {
-                stock(source, target, database, &world.path("stock.dump"))
+            let measure = if let Some(dumper) = dumper(source, target) {
+                stock(source, dumper, target, database, &world.path("stock.dump"))
             } else {
                 target.pg_dump_schema(database)
             };
-            same_schema(&known(&schema), &known(&measure), &what);
+            let (mut schema, mut measure) = (known(&schema), known(&measure));
+            if target.version() == PgVersion::V16 {
+                // pg_dump 16.2 breaks loops between objects in an order that depends on their OIDs.
+                (schema, measure) = (sorted(&schema), sorted(&measure));
+            }
+            same_schema(&schema, &measure, &what);
         }
     }
     for server in &servers {
@@ -68,6 +70,9 @@ async fn moves_between_all(database: &str, load: impl Fn(&Postgres, &str), no_st
 fn known(schema: &str) -> String {
     // On 16.2 an identity that is added to an unlogged table is logged; ours says what it is to be.
     let schema = schema.replace("ALTER SEQUENCE app.scratch_id_seq SET LOGGED;\n", "");
+    // A table below one whose default is gone takes the default of the one above that, before pg_dump's script says otherwise.
+    let schema = schema
+        .replace("legs integer DEFAULT 4 NOT NULL,\n    CONSTRAINT own", "legs integer NOT NULL,\n    CONSTRAINT own");
     // An owner whose privileges were changed on 15 or 16 could VACUUM and REINDEX. Of 17 on this is a privilege, which pg_dump
     // takes away with all others before it grants those of the source.
     schema.replace(
@@ -76,10 +81,29 @@ fn known(schema: &str) -> String {
     )
 }
 
+fn sorted(schema: &str) -> String {
+    let mut lines: Vec<&str> = schema.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// Whose pg_dump can dump the source for the target.
+fn dumper<'s>(source: &'s Postgres, target: &'s Postgres) -> Option<&'s Postgres> {
+    let (from, to) = (source.version().number(), target.version().number());
+    match from {
+        _ if from > to => None,
+        // pg_dump 16.2 puts the comment of a domain's constraint before the constraint.
+        16 => (to > 16).then_some(target),
+        // Only pg_dump 15.20 knows which options of columns are the server's own book-keeping there.
+        _ => Some(source),
+    }
+}
+
 /// The schema of what the stock tools make of the source.
-fn stock(source: &Postgres, target: &Postgres, database: &str, archive: &Path) -> String {
+fn stock(source: &Postgres, dumper: &Postgres, target: &Postgres, database: &str, archive: &Path) -> String {
     let moved = format!("{database}_by_stock_tools");
-    tool(source.client("pg_dump").args(["-Fc", "-Z0", "-d", database, "-f"]).arg(archive));
+    let url = source.url(database);
+    tool(Command::new(dumper.tool("pg_dump")).args(["-Fc", "-Z0", "-d", &url, "-f"]).arg(archive));
     target.create(&moved);
     tool(target.client("pg_restore").args(["--exit-on-error", "-d", &moved]).arg(archive));
     let schema = target.pg_dump_schema(&moved);
