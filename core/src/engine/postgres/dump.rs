@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::tz::TimeZone;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::engine::{ByteStream, DumpFile, PartRef, Snapshot, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
@@ -19,7 +19,7 @@ use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
 use super::archive::{END_OF_COPY, Header};
 use super::catalog::{TableData, read_globals};
-use super::connect::{Role, Server, execute};
+use super::connect::{Role, Server, execute, query_one};
 use super::copy::rows_out;
 use super::failure::{failure, state};
 use super::globals;
@@ -28,6 +28,7 @@ use super::plan::{self, Source, Table};
 use super::pool::Pool;
 use super::quote::{literal, qualified};
 use super::snapshot::{Taken, changed, is_gone, rows_are_of_one_moment};
+use super::turns::Turns;
 
 /// A snapshot that is open for reading.
 pub(super) struct PgSnapshot {
@@ -43,6 +44,7 @@ pub(super) struct PgSnapshot {
     /// Exported the snapshot and holds a lock on every table until the end.
     coordinator: tokio::sync::Mutex<PgConnection>,
     readers: Pool<Reader>,
+    turns: Turns,
     seen: Mutex<Seen>,
 }
 
@@ -56,7 +58,6 @@ struct Reader {
 /// What the parts read so far have brought.
 #[derive(Debug)]
 struct Seen {
-    parts: HashSet<PartRef>,
     tables: Vec<RowHasher>,
     large_objects: RowHasher,
 }
@@ -89,7 +90,8 @@ impl PgSnapshot {
             catalog.warnings.extend(warnings);
         }
         planned.extend(plan::data_files(&tables, &large_objects, options.part_bytes));
-        let (files, sources) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
+        let (files, sources): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
+        let turns = Turns::new(&files);
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
             server: server.clone(),
@@ -102,7 +104,8 @@ impl PgSnapshot {
             warnings: catalog.warnings,
             coordinator: tokio::sync::Mutex::new(conn),
             readers: Pool::new(readers),
-            seen: Mutex::new(Seen { parts: HashSet::new(), tables: hashers, large_objects: RowHasher::default() }),
+            turns,
+            seen: Mutex::new(Seen { tables: hashers, large_objects: RowHasher::default() }),
         })
     }
 
@@ -114,23 +117,38 @@ impl PgSnapshot {
         let table = &self.tables[index].data;
         let parts = self.files[part.file].parts.len();
         let last = part.part + 1 == parts;
-        let statement = plan::copy_out(table, plan::blocks_of(part.part, parts, blocks_per_part));
+        let blocks = plan::blocks_of(part.part, parts, blocks_per_part);
+        let (statement, any_large_row) = (plan::copy_out(table, blocks), plan::any_large_row(table, blocks));
         let doing = format!("reading {}", qualified(&table.schema, &table.name));
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
             let mut reader = self.readers.lease().await?;
             if reader.lock(table).await? {
+                let large = match any_large_row {
+                    Some(sql) => query_one(&mut reader.conn, &sql, &doing).await?.as_deref() == Some("t"),
+                    None => false,
+                };
+                if large {
+                    // A row is in memory two or three times while it is received: one such row at a time.
+                    self.turns.of(part).await;
+                }
                 {
-                    let mut rows = std::pin::pin!(rows_out(&mut reader.conn, statement, doing, &mut hasher));
+                    let mut rows = std::pin::pin!(rows_out(&mut reader.conn, statement, doing.clone(), &mut hasher));
                     while let Some(batch) = rows.try_next().await? {
                         yield batch;
                     }
                 }
+                if large {
+                    // The driver keeps the space for a row until it receives something else.
+                    reader.conn.shrink_buffers();
+                    execute(&mut reader.conn, "SELECT", &doing).await?;
+                }
                 reader.done();
             } else {
                 // Somebody waits for this table, and behind him the reader would wait for the end of the dump. The
-                // coordinator has its lock already.
+                // coordinator has its lock already, and reads one part at a time.
                 reader.done();
+                self.turns.of(part).await;
                 let mut conn = self.coordinator.lock().await;
                 let mut rows = std::pin::pin!(rows_out(&mut conn, statement, doing, &mut hasher));
                 while let Some(batch) = rows.try_next().await? {
@@ -140,9 +158,8 @@ impl PgSnapshot {
             if last {
                 yield Bytes::from_static(END_OF_COPY);
             }
-            let mut seen = self.seen();
-            seen.tables[index].merge(&hasher);
-            seen.parts.insert(part);
+            self.seen().tables[index].merge(&hasher);
+            self.turns.done(part);
         })
     }
 
@@ -157,9 +174,8 @@ impl PgSnapshot {
                 }
             }
             reader.done();
-            let mut seen = self.seen();
-            seen.large_objects.merge(&hasher);
-            seen.parts.insert(part);
+            self.seen().large_objects.merge(&hasher);
+            self.turns.done(part);
         })
     }
 
@@ -203,7 +219,7 @@ impl Snapshot for PgSnapshot {
         match planned.filter(|(_, file)| part.part < file.parts.len()) {
             Some((Source::Memory(bytes), _)) => {
                 let bytes = bytes.clone();
-                self.seen().parts.insert(part);
+                self.turns.done(part);
                 futures::stream::once(async move { Ok(bytes) }).boxed()
             }
             Some((Source::Table { table, blocks_per_part }, _)) => self.table(part, *table, *blocks_per_part),
@@ -218,23 +234,19 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn finish(self: Box<Self>) -> Result<SnapshotSummary> {
-        let planned: usize = self.files.iter().map(|f| f.parts.len()).sum();
-        let summaries = {
-            let seen = self.seen();
-            if seen.parts.len() != planned {
-                let read = seen.parts.len();
-                return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
-            }
-            self.table_summaries(&seen)
-        };
+        let (read, planned) = (self.turns.read(), self.turns.planned());
+        if read != planned {
+            return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
+        }
+        let summaries = self.table_summaries(&self.seen());
         for reader in self.readers.drain() {
-            drop(sqlx::Connection::close(reader.conn).await);
+            drop(reader.conn.close().await);
         }
         // The snapshot and the locks have held until here, or this fails.
         let mut conn = self.coordinator.into_inner();
         rows_are_of_one_moment(&mut conn, &self.server).await?;
         execute(&mut conn, "COMMIT", "closing the snapshot").await?;
-        drop(sqlx::Connection::close(conn).await);
+        drop(conn.close().await);
         Ok(SnapshotSummary { point: self.point, tables: summaries, warnings: self.warnings })
     }
 }

@@ -43,6 +43,7 @@ mod socket;
 mod statements;
 mod stats;
 mod superuser;
+mod turns;
 
 use std::path::Path;
 use std::sync::Arc;

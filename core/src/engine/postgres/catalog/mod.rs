@@ -93,6 +93,8 @@ pub(crate) struct TableData {
     pub(crate) blocks: u64,
     /// Bytes of its main fork and its out-of-line values.
     pub(crate) bytes: u64,
+    /// Those of its columns that can hold large values, if it holds any out of line that may be large.
+    pub(crate) wide: Vec<String>,
     /// For an extension's configuration table the `WHERE …` that selects the rows to dump.
     pub(crate) filter: Option<String>,
 }
