@@ -19,6 +19,7 @@ mod observed;
 mod postgres_ddl;
 mod postgres_globals;
 mod postgres_life;
+mod postgres_round_trips;
 mod postgres_select;
 mod postgres_versions;
 mod promote;
