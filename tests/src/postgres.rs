@@ -246,6 +246,28 @@ impl Postgres {
         self.psql(USER, sql).lines().map(str::to_owned).collect()
     }
 
+    /// The statements that `work` has the server run in a database, in their first lines. For a server of the test's own.
+    ///
+    /// # Panics
+    /// When psql reports an error.
+    pub async fn statements(&self, database: &str, work: impl Future<Output = ()>) -> Vec<String> {
+        for setting in ["log_statement = 'all'", "log_min_messages = 'log'"] {
+            self.psql(USER, &format!("ALTER DATABASE \"{database}\" SET {setting}"));
+        }
+        let before = self.server.whole_log().len();
+        work.await;
+        let log = self.server.whole_log();
+        self.psql(USER, &format!("ALTER DATABASE \"{database}\" RESET ALL"));
+        let statement = |line: &str| {
+            let (_, rest) = line.split_once("LOG:  ")?;
+            let text = rest
+                .strip_prefix("statement: ")
+                .or_else(|| rest.strip_prefix("execute ")?.split_once(": ").map(|p| p.1))?;
+            Some(text.to_owned())
+        };
+        log[before..].lines().filter_map(statement).collect()
+    }
+
     /// What `pg_dump -s` writes of a database, without comments and the `\restrict` lines that differ from run to run.
     ///
     /// # Panics

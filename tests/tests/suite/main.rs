@@ -20,6 +20,7 @@ mod postgres_ddl;
 mod postgres_globals;
 mod postgres_life;
 mod postgres_round_trips;
+mod postgres_scale;
 mod postgres_select;
 mod postgres_versions;
 mod promote;
