@@ -14,3 +14,8 @@ lint:
 # Licences, duplicates and advisories of the dependencies.
 deny:
     cargo deny check
+
+# The long runs of what CI runs a share of: hours, on 2 cores.
+soak:
+    LASTGOOD_DDL_ROUNDS=500 cargo test -p lastgood-tests --test suite postgres_ddl:: -- --nocapture
+    LASTGOOD_ROUND_TRIPS=10000 cargo test -p lastgood-tests --test suite postgres_round_trips:: -- --nocapture

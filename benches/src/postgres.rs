@@ -11,21 +11,11 @@
     reason = "a bench talks, and fails by panicking"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
-use testkit::{PgVersion, Postgres, peak_memory, sample_data};
-
-/// One way to back the database up, or to restore it.
-struct Contender {
-    name: &'static str,
-    /// A bash script; `$OUT` is an empty folder of its own, `$DB` the database's URL.
-    script: String,
-    seconds: Vec<f64>,
-    stored_bytes: u64,
-    peak_bytes: u64,
-}
+use benches::{bash, contender, measure, print_table, release_binary};
+use testkit::{PgVersion, Postgres, sample_data};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -71,31 +61,33 @@ fn main() {
     std::fs::create_dir(&kept).unwrap();
     bash(
         &format!(
-            "{lastgood} -q backup --store $OUT/store --key-file {key} && {bin}/pg_dump -Fd -j2 -f $OUT/dump $DATABASE_URL"
+            "{lastgood} -q backup --store $OUT/store --key-file {key} && {bin}/pg_dump -Fd -j2 -f $OUT/dump $DATABASE_URL && \
+             {lastgood} -q export latest $OUT/exported --store $OUT/store --key-file {key}"
         ),
         &kept,
         &url,
     );
     let kept = kept.display();
     let copy = server.url("bench_copy");
+    let create = format!("{bin}/createdb --maintenance-db=$DATABASE_URL bench_copy");
     let mut restores = vec![
         contender(
             "lastgood",
             format!("exec {lastgood} -q restore latest --store {kept}/store --key-file {key} --target {copy}"),
         ),
+        contender("pg_restore -j2", format!("{create} && {bin}/pg_restore -j2 -d {copy} {kept}/dump")),
+        // What the restores above leave to their user.
         contender(
-            "pg_restore -j2",
-            format!(
-                "{bin}/createdb --maintenance-db=$DATABASE_URL bench_copy && {bin}/pg_restore -j2 -d {copy} {kept}/dump"
-            ),
+            "pg_restore -j2, then ANALYZE on 2 connections",
+            format!("{create} && {bin}/pg_restore -j2 -d {copy} {kept}/dump && {bin}/vacuumdb -q -Z -j2 -d {copy}"),
+        ),
+        contender(
+            "pg_restore -j2 of what lastgood exported",
+            format!("{create} && {bin}/pg_restore -j2 -d {copy} {kept}/exported"),
         ),
     ];
     measure(&mut restores, runs, &url, &server);
     print_table(&format!("restore, scale {scale}, medians of {runs}"), &restores);
-}
-
-fn contender(name: &'static str, script: String) -> Contender {
-    Contender { name, script, seconds: Vec::new(), stored_bytes: 0, peak_bytes: 0 }
 }
 
 fn load(server: &Postgres, loader: &Path, scale: f64) {
@@ -113,61 +105,4 @@ fn load(server: &Postgres, loader: &Path, scale: f64) {
         .status()
         .unwrap();
     assert!(status.success(), "the recipe failed");
-}
-
-/// Rounds, so that every contender meets the same noise.
-fn measure(contenders: &mut [Contender], runs: usize, url: &str, server: &Postgres) {
-    for _ in 0..runs {
-        for c in contenders.iter_mut() {
-            server.drop("bench_copy");
-            let out = tempfile::tempdir().unwrap();
-            let began = Instant::now();
-            let peak = bash(&c.script, out.path(), url);
-            c.seconds.push(began.elapsed().as_secs_f64());
-            c.peak_bytes = c.peak_bytes.max(peak);
-            c.stored_bytes = folder_bytes(out.path());
-        }
-    }
-}
-
-/// Runs a script and gives the peak memory of its first process, in bytes: of a pipeline, that is the shell.
-fn bash(script: &str, out: &Path, url: &str) -> u64 {
-    let finished = peak_memory(Command::new("bash").args(["-c", script]).env("OUT", out).env("DATABASE_URL", url));
-    assert!(finished.status.success(), "{script}\n{}", finished.output);
-    finished.peak_bytes
-}
-
-fn print_table(title: &str, contenders: &[Contender]) {
-    println!("\n{title}\n{:50} {:>8} {:>6} {:>12} {:>9}", "", "seconds", "ratio", "bytes", "peak MiB");
-    let median = |c: &Contender| {
-        let mut sorted = c.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    };
-    let ours = median(&contenders[0]);
-    for c in contenders {
-        println!(
-            "{:50} {:8.2} {:6.2} {:12} {:9}",
-            c.name,
-            median(c),
-            median(c) / ours,
-            c.stored_bytes,
-            c.peak_bytes >> 20
-        );
-    }
-}
-
-fn folder_bytes(folder: &Path) -> u64 {
-    let size = |entry: std::fs::DirEntry| {
-        let meta = entry.metadata().unwrap();
-        if meta.is_dir() { folder_bytes(&entry.path()) } else { meta.len() }
-    };
-    std::fs::read_dir(folder).unwrap().map(|entry| size(entry.unwrap())).sum()
-}
-
-/// The command that was built beside this bench.
-fn release_binary() -> PathBuf {
-    let path = std::env::current_exe().unwrap().with_file_name("lastgood");
-    assert!(path.exists(), "build it first: cargo build --release -p lastgood --features cli");
-    path
 }

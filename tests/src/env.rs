@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 ///
 /// Outside the clone, because servers run as another user when tests run as root, and that user may not be able to
 /// enter the clone. `tests/run` follows the same rule.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     if let Some(folder) = std::env::var_os("LASTGOOD_TEST_ENV") {
         return folder.into();
     }

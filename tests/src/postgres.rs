@@ -56,6 +56,8 @@ pub struct Setup {
     hba: Option<String>,
     certificate: Option<Certificate>,
     socket: Option<String>,
+    /// The data folder that `tests/regression/build` made, instead of a new one.
+    archive: Option<PathBuf>,
 }
 
 impl Setup {
@@ -125,10 +127,27 @@ impl Postgres {
         }
     }
 
+    /// A server of version 15 for this test alone, with PostgreSQL's own regression database, `regression`.
+    ///
+    /// None: `tests/regression/build` has not been run for the installed version, and the test was reported as skipped.
+    pub fn start_with_regression_database() -> Option<Self> {
+        let (Some(bin), Some(archive)) = (PgVersion::V15.bin(), regression_database()) else {
+            return missing("PostgreSQL's regression database");
+        };
+        let setup = Setup { archive: Some(archive), ..Setup::default() };
+        Some(Self::start_from(bin, PgVersion::V15, &setup))
+    }
+
     fn start_from(bin: PathBuf, version: PgVersion, setup: &Setup) -> Self {
-        let password = hex(&crate::server::random::<12>());
+        let password = match setup.archive {
+            None => hex(&crate::server::random::<12>()),
+            Some(_) => "regression".to_owned(),
+        };
         Self::launch(&bin, version, setup, &password, |folder, data| {
-            init(&bin, folder, data, &password);
+            match &setup.archive {
+                None => init(&bin, folder, data, &password),
+                Some(archive) => unpack(archive, data),
+            }
             if let Some(lines) = &setup.hba {
                 let hba = data.join("pg_hba.conf");
                 let usual = std::fs::read_to_string(&hba).unwrap();
@@ -301,6 +320,28 @@ impl Postgres {
         self.psql(USER, sql).lines().map(str::to_owned).collect()
     }
 
+    /// The statements that `work` has the server run in a database, in their first lines. For a server of the test's own.
+    ///
+    /// # Panics
+    /// When psql reports an error.
+    pub async fn statements(&self, database: &str, work: impl Future<Output = ()>) -> Vec<String> {
+        for setting in ["log_statement = 'all'", "log_min_messages = 'log'"] {
+            self.psql(USER, &format!("ALTER DATABASE \"{database}\" SET {setting}"));
+        }
+        let before = self.server.whole_log().len();
+        work.await;
+        let log = self.server.whole_log();
+        self.psql(USER, &format!("ALTER DATABASE \"{database}\" RESET ALL"));
+        let statement = |line: &str| {
+            let (_, rest) = line.split_once("LOG:  ")?;
+            let text = rest
+                .strip_prefix("statement: ")
+                .or_else(|| rest.strip_prefix("execute ")?.split_once(": ").map(|p| p.1))?;
+            Some(text.to_owned())
+        };
+        log[before..].lines().filter_map(statement).collect()
+    }
+
     /// What `pg_dump -s` writes of a database, without comments and the `\restrict` lines that differ from run to run.
     ///
     /// # Panics
@@ -324,18 +365,41 @@ impl Postgres {
     /// # Panics
     /// When psql reports an error.
     pub fn content(&self, database: &str) -> Vec<String> {
-        let tables = self.psql(
+        // Columns in the order of their names: a restore may put those of inheriting tables in another order.
+        let selects = self.psql(
             database,
-            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            "SELECT format('SELECT %L, count(*), md5(string_agg(h, '''' ORDER BY h)) FROM (SELECT md5(ROW(%s)::text) AS h FROM %s) t;',
+                format('%I.%I', n.nspname, c.relname),
+                (SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attname) FROM pg_attribute a
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+                format('%I.%I', n.nspname, c.relname))
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND NOT c.relispartition
-             AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1",
+             AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY n.nspname, c.relname",
         );
-        let one = |table: &str| {
-            let hash = "md5(string_agg(md5(t::text), '' ORDER BY md5(t::text)))";
-            format!("{table} {}", self.psql(database, &format!("SELECT count(*), {hash} FROM {table} t")).trim())
-        };
-        tables.lines().map(one).collect()
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), selects).unwrap();
+        let answer =
+            tool(self.client("psql").args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-f"]).arg(file.path()));
+        answer.lines().map(str::to_owned).collect()
     }
+}
+
+/// The archive that `tests/regression/build` made for the installed package.
+fn regression_database() -> Option<PathBuf> {
+    let mut query = Command::new("dpkg-query");
+    let version = query.args(["-W", "-f", "${Version}", "postgresql-15"]).output().ok()?;
+    let version = String::from_utf8(version.stdout).ok()?;
+    let archive = crate::env::root().join(format!("regression-{version}")).join("base.tar.zst");
+    archive.exists().then_some(archive)
+}
+
+/// Unpacks a base backup as the user that the server will run as.
+fn unpack(archive: &Path, data: &Path) {
+    let mut tar = Command::new("sh");
+    tar.args(["-c", r#"umask 077 && mkdir "$1" && zstd -dqc "$0" | tar -x -C "$1""#]).arg(archive).arg(data);
+    as_unprivileged(&mut tar);
+    tool(&mut tar);
 }
 
 fn init(bin: &Path, folder: &Path, data: &Path, password: &str) {

@@ -58,6 +58,11 @@ impl Server {
         std::fs::read_to_string(self.folder.join("pid")).ok()?.trim().parse().ok()
     }
 
+    /// What the server wrote.
+    pub(crate) fn whole_log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.folder.join("log")).unwrap_or_default()).into_owned()
+    }
+
     /// The end of what the server wrote, for messages.
     pub(crate) fn log(&self) -> String {
         let text = std::fs::read(self.folder.join("log")).unwrap_or_default();

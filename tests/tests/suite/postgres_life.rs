@@ -1,6 +1,6 @@
 //! The whole life of a PostgreSQL database's backup, on Chinook, Sakila and a database of our own, on every server version.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use lastgood::{Code, Settings};
@@ -41,15 +41,23 @@ pub(crate) const SHOP: &str = r#"
 
 /// Makes a database with at least one of every kind of object that the server's version has.
 pub(crate) fn everything(server: &Postgres, database: &str) {
+    everything_of_15(server, database);
+    if server.version() == PgVersion::V18 {
+        server.psql_file(database, &fixtures().join("everything-18.sql"));
+    }
+}
+
+/// Makes a database with at least one of every kind of object that all versions have.
+pub(crate) fn everything_of_15(server: &Postgres, database: &str) {
     // The fixtures make roles where they are missing, which two tests must not do at the same time.
     static ROLES: Mutex<()> = Mutex::new(());
     let _one = ROLES.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/postgres");
     server.create(database);
-    server.psql_file(database, &folder.join("everything.sql"));
-    if server.version() == PgVersion::V18 {
-        server.psql_file(database, &folder.join("everything-18.sql"));
-    }
+    server.psql_file(database, &fixtures().join("everything.sql"));
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/postgres")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use crate::format::checksum::RowHasher;
 
 use super::archive::END_OF_COPY;
 use super::failure::failure;
+use super::snapshot::{changed, is_gone};
 
 /// Rows are passed on in batches of this size, about.
 const BATCH: usize = 256 << 10;
@@ -29,7 +30,7 @@ pub(super) fn rows_out<'a>(
     hasher: &'a mut RowHasher,
 ) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
     try_stream! {
-        let mut rows = conn.copy_out_raw(&statement).await.map_err(|e| failure(&doing, e))?;
+        let mut rows = conn.copy_out_raw(&statement).await.map_err(|e| unreadable(&doing, e))?;
         let mut batch = BytesMut::new();
         // The server sends each row as one message, with its line feed.
         while let Some(row) = rows.try_next().await.map_err(|e| failure(&doing, e))? {
@@ -58,6 +59,13 @@ pub(super) fn rows_out<'a>(
             yield batch.freeze();
         }
     }
+}
+
+/// A table that was there a moment ago went with its schema, which no lock on the table prevents.
+fn unreadable(doing: &str, e: sqlx::Error) -> Error {
+    let gone = is_gone(&e);
+    let e = failure(doing, e);
+    if gone { changed(e.message()) } else { e }
 }
 
 /// Loads one part of a table's file. The end-of-copy mark at the end of the file is checked and left out.

@@ -121,15 +121,6 @@ pub(super) async fn rename(conn: &mut PgConnection, from: &str, to: &str) -> Res
     execute(conn, &sql, &format!("giving database {from} the name {to}")).await
 }
 
-/// Ends all sessions of a database. A pooler keeps those that a restore has closed, and they are in the way of a rename.
-pub(super) async fn end_sessions(conn: &mut PgConnection, name: &str) -> Result<()> {
-    let end = format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity WHERE datname = {}",
-        literal(name)
-    );
-    execute(conn, &end, &format!("ending the sessions of database {name}")).await
-}
-
 /// Drops a database that is ours, with all sessions that use it. One that is not there is no error.
 ///
 /// The server drops no database that has subscriptions, so they go first. A restore makes them disabled; one that is

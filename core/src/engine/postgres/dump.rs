@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::tz::TimeZone;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::engine::{ByteStream, DumpFile, PartRef, Snapshot, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
@@ -19,7 +19,7 @@ use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
 use super::archive::{END_OF_COPY, Header};
 use super::catalog::{TableData, read_globals};
-use super::connect::{Role, Server, execute};
+use super::connect::{Role, Server, execute, query_one};
 use super::copy::rows_out;
 use super::failure::{failure, state};
 use super::globals;
@@ -27,11 +27,12 @@ use super::large_object;
 use super::plan::{self, Source, Table};
 use super::pool::{Lease, Pool, open_up_to};
 use super::quote::{literal, qualified};
-use super::snapshot::Taken;
+use super::snapshot::{Taken, changed, is_gone, rows_are_of_one_moment};
 use super::turns::Turns;
 
 /// A snapshot that is open for reading.
 pub(super) struct PgSnapshot {
+    server: Server,
     point: ConsistencyPoint,
     server_version: String,
     files: Vec<DumpFile>,
@@ -92,6 +93,7 @@ impl PgSnapshot {
         let turns = Turns::new(files.iter().map(|file: &DumpFile| file.parts.len()));
         let hashers = vec![RowHasher::default(); tables.len()];
         Ok(Self {
+            server: server.clone(),
             point,
             server_version,
             files,
@@ -142,16 +144,30 @@ impl PgSnapshot {
         let table = &self.tables[index].data;
         let parts = self.files[part.file].parts.len();
         let last = part.part + 1 == parts;
-        let statement = plan::copy_out(table, plan::blocks_of(part.part, parts, blocks_per_part));
+        let blocks = plan::blocks_of(part.part, parts, blocks_per_part);
+        let (statement, any_large_row) = (plan::copy_out(table, blocks), plan::any_large_row(table, blocks));
         let doing = format!("reading {}", qualified(&table.schema, &table.name));
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
             if let Some(mut reader) = self.reader_of(part, table).await? {
+                let large = match any_large_row {
+                    Some(sql) => query_one(&mut reader.conn, &sql, &doing).await?.as_deref() == Some("t"),
+                    None => false,
+                };
+                if large {
+                    // A row is in memory two or three times while it is received: one such row at a time.
+                    self.turns.wait(part, 1).await;
+                }
                 {
-                    let mut rows = std::pin::pin!(rows_out(&mut reader.conn, statement, doing, &mut hasher));
+                    let mut rows = std::pin::pin!(rows_out(&mut reader.conn, statement, doing.clone(), &mut hasher));
                     while let Some(batch) = rows.try_next().await? {
                         yield batch;
                     }
+                }
+                if large {
+                    // The driver keeps the space for a row until it receives something else.
+                    reader.conn.shrink_buffers();
+                    execute(&mut reader.conn, "SELECT", &doing).await?;
                 }
                 reader.done();
             } else {
@@ -251,18 +267,20 @@ impl Snapshot for PgSnapshot {
         if read != planned {
             return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
         }
-        let summaries = {
-            let seen = self.seen();
-            self.table_summaries(&seen)
-        };
+        let summaries = self.table_summaries(&self.seen());
         for reader in self.readers.drain() {
-            drop(sqlx::Connection::close(reader.conn).await);
+            drop(reader.conn.close().await);
         }
         // The snapshot and the locks have held until here, or this fails.
         let mut conn = self.coordinator.into_inner();
+        let unchecked = rows_are_of_one_moment(&mut conn, &self.server).await?;
         execute(&mut conn, "COMMIT", "closing the snapshot").await?;
-        drop(sqlx::Connection::close(conn).await);
-        Ok(SnapshotSummary { point: self.point, tables: summaries, warnings: self.warnings })
+        drop(conn.close().await);
+        Ok(SnapshotSummary {
+            point: self.point,
+            tables: summaries,
+            warnings: self.warnings.into_iter().chain(unchecked).collect(),
+        })
     }
 }
 
@@ -304,6 +322,7 @@ impl Reader {
                 execute(&mut self.conn, "ROLLBACK TO lock", &doing).await?;
                 Ok(false)
             }
+            Err(e) if is_gone(&e) => Err(changed(failure(doing, e).message())),
             Err(e) => Err(failure(doing, e)),
         }
     }

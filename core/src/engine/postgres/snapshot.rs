@@ -3,21 +3,22 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::error::{Code, Error, Result};
-use crate::report::ConsistencyPoint;
+use crate::report::{ConsistencyPoint, Warning};
 use crate::selection::Selection;
 
+use super::catalog::marks::{self, Marked};
 use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, execute, query, query_one};
 use super::failure::{failure, state};
 use super::privileges::Closed;
 use super::select::{Picks, Scope, keep};
 
-/// How often a snapshot is tried, and the catalog read, while tables and definitions come and go.
-const ATTEMPTS: usize = 5;
+/// How often a snapshot is tried while tables and definitions come and go.
+const ATTEMPTS: usize = 8;
 
 /// Tables locked by one statement.
 const LOCKS_PER_STATEMENT: usize = 200;
@@ -77,10 +78,10 @@ async fn lock(conn: &mut PgConnection, tables: &[String]) -> Result<()> {
     for batch in tables.chunks(LOCKS_PER_STATEMENT) {
         let sql = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", batch.join(", ONLY "));
         if let Err(e) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await {
-            // Dropped, moved or replaced by a view after it was listed.
-            let gone = matches!(state(&e).as_deref(), Some("42P01" | "3F000" | "42809"));
+            let deadlock = state(&e).as_deref() == Some("40P01");
+            let gone = is_gone(&e);
             let e = failure("locking the tables", e);
-            return Err(if gone { changed(e.message()) } else { e });
+            return Err(if gone || deadlock { changed(e.message()) } else { e });
         }
     }
     Ok(())
@@ -120,30 +121,42 @@ impl Answer {
     }
 }
 
-/// Reads the catalog, again if something changed meanwhile: the server prints functions and triggers as they are now,
-/// not as they were in the snapshot.
-///
-/// The same connection reads it again, since it has its locks: another would wait behind a migration that waits for us.
+/// Reads the catalog, and makes sure that no definition changed since the snapshot: the server prints functions, views
+/// and triggers as they are now, not as they were in the snapshot.
 async fn read_catalog(conn: &mut PgConnection, server: &Server, transactions: &String) -> Result<Catalog> {
     let mut catalog = catalog::read(conn).await?;
-    let sql = "SELECT pg_catalog.pg_current_snapshot()";
-    let now = match server.connect(Role::Catalog).await {
-        Ok(mut other) => query_one(&mut other, sql, "comparing snapshots").await?,
-        // Nobody to ask; reading twice tells as much.
-        Err(e) if e.code() == Code::TooManyConnections => None,
+    match unchanged(conn, server, Marked::Definitions, Some(transactions)).await? {
+        Some(true) => Ok(catalog),
+        Some(false) => Err(changed("definitions changed while they were read")),
+        None => {
+            catalog.warnings.push(unchecked("whether definitions changed while they were read"));
+            Ok(catalog)
+        }
+    }
+}
+
+/// Whether the catalogs are now as the snapshot of `conn` shows them. None: no connection was left to ask.
+async fn unchanged(
+    conn: &mut PgConnection,
+    server: &Server,
+    marked: Marked,
+    transactions: Option<&String>,
+) -> Result<Option<bool>> {
+    let mut now = match server.connect(Role::Catalog).await {
+        Ok(now) => now,
+        Err(e) if e.code() == Code::TooManyConnections => return Ok(None),
         Err(e) => return Err(e),
     };
-    if now.as_ref() == Some(transactions) {
-        return Ok(catalog);
-    }
-    for _ in 0..ATTEMPTS {
-        let again = catalog::read(conn).await?;
-        if again.fingerprint == catalog.fingerprint {
-            return Ok(again);
-        }
-        catalog = again;
-    }
-    Err(changed("the schema changes all the time"))
+    let sql = "SELECT pg_catalog.pg_current_snapshot()";
+    let unchanged = (transactions.is_some()
+        && query_one(&mut now, sql, "comparing snapshots").await?.as_ref() == transactions)
+        || marks::read(conn, marked).await? == marks::read(&mut now, marked).await?;
+    drop(now.close().await);
+    Ok(Some(unchanged))
+}
+
+fn unchecked(what: &str) -> Warning {
+    Warning::new("unchecked_definitions", format!("no connection was left to see {what}"))
 }
 
 /// Leaves in the catalog what was selected, and what has to come along with it.
@@ -165,6 +178,21 @@ fn reduce(catalog: &mut Catalog, select: &Selection) -> Result<()> {
     Ok(())
 }
 
-fn changed(what: &str) -> Error {
+/// Makes sure that enum labels and names of schemas are still those of the snapshot that `conn` shows: rows were read with
+/// those of the moment of reading.
+pub(super) async fn rows_are_of_one_moment(conn: &mut PgConnection, server: &Server) -> Result<Option<Warning>> {
+    match unchanged(conn, server, Marked::Rows, None).await? {
+        Some(true) => Ok(None),
+        Some(false) => Err(changed("a schema or an enum was changed while rows were read")),
+        None => Ok(Some(unchecked("whether a schema or an enum was changed while rows were read"))),
+    }
+}
+
+/// Whether a table was dropped, moved or replaced by a view after it was listed.
+pub(super) fn is_gone(e: &sqlx::Error) -> bool {
+    matches!(state(e).as_deref(), Some("42P01" | "3F000" | "42809"))
+}
+
+pub(super) fn changed(what: &str) -> Error {
     Error::new(Code::DatabaseChanged, what).next("run the backup again when no migration is running")
 }

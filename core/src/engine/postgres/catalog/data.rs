@@ -49,9 +49,19 @@ pub(super) fn add_table(reader: &mut Reader<'_>, table: &Relation, node: usize, 
             kind: table.kind,
             blocks: table.blocks,
             bytes: table.bytes,
+            wide: wide(table),
             filter,
         },
     ));
+}
+
+/// The columns that can hold large values, where there are enough bytes out of line for one.
+fn wide(table: &Relation) -> Vec<String> {
+    // What the server compresses best takes a 255th of its size: less than this cannot be many megabytes.
+    const FEW: u64 = 64 << 10;
+    let can = |c: &&super::relation::Column| !c.dropped && c.generated == '\0' && c.storage != 'p';
+    let columns = table.columns.iter().filter(|_| table.toast_bytes > FEW);
+    columns.filter(can).map(|c| c.name.clone()).collect()
 }
 
 fn root_if_unstable<'r>(reader: &'r Reader<'_>, table: &'r Relation) -> Option<&'r Relation> {

@@ -27,6 +27,7 @@ mod given_acl;
 mod globals;
 mod index;
 mod language;
+pub(crate) mod marks;
 mod operator;
 mod policy;
 mod publication;
@@ -69,8 +70,6 @@ pub(crate) struct Catalog {
     pub(crate) tables: Vec<TableData>,
     /// The large objects.
     pub(crate) large_objects: Vec<u32>,
-    /// Changes when the schema changes, and not when only rows, sequences or large objects do.
-    pub(crate) fingerprint: String,
     /// What could not be dumped, and other things to know.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -94,6 +93,8 @@ pub(crate) struct TableData {
     pub(crate) blocks: u64,
     /// Bytes of its main fork and its out-of-line values.
     pub(crate) bytes: u64,
+    /// Those of its columns that can hold large values, if it holds any out of line that may be large.
+    pub(crate) wide: Vec<String>,
     /// For an extension's configuration table the `WHERE …` that selects the rows to dump.
     pub(crate) filter: Option<String>,
 }
@@ -194,13 +195,11 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
         database,
         std::mem::take(&mut reader.tables),
     )?;
-    let fingerprint = fingerprint(&emitted.entries);
     Ok(Catalog {
         entries: emitted.entries,
         database: emitted.database,
         tables: emitted.tables,
         large_objects,
-        fingerprint,
         warnings: std::mem::take(&mut reader.warnings),
     })
 }
@@ -211,22 +210,6 @@ pub(crate) async fn read(conn: &mut PgConnection) -> Result<Catalog> {
 /// As [`read`].
 pub(crate) async fn read_sequences(conn: &mut PgConnection, catalog: &mut Catalog) -> Result<()> {
     data::read_sequences(conn, &mut catalog.entries).await
-}
-
-/// A hash of what the entries say of the schema.
-fn fingerprint(entries: &[Entry]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let is_data = |e: &&Entry| {
-        matches!(e.desc.as_str(), "SEQUENCE SET" | "BLOB" | "BLOBS" | "TABLE DATA")
-            || e.tag.starts_with("LARGE OBJECT ")
-    };
-    for entry in entries.iter().filter(|e| !is_data(e)) {
-        for text in [&entry.desc, &entry.tag, &entry.owner, &entry.defn] {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-    }
-    hasher.finalize().to_hex().to_string()
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub(super) struct Relation {
     pub(super) blocks: u64,
     /// Bytes with out-of-line values.
     pub(super) bytes: u64,
+    /// Bytes of its out-of-line values alone.
+    pub(super) toast_bytes: u64,
 }
 
 /// A column.
@@ -152,7 +154,8 @@ const RELATIONS: &str = "SELECT c.oid, c.relname, c.relnamespace, c.relkind, c.r
     fs.srvname, CASE WHEN c.relkind = 'f' THEN ARRAY(SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) \
         FROM pg_options_to_table(ft.ftoptions) ORDER BY option_name) END AS ftoptions, \
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / current_setting('block_size')::int END AS blocks, \
-    CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) + COALESCE(pg_relation_size(tc.oid), 0) END AS bytes \
+    CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) + COALESCE(pg_relation_size(tc.oid), 0) END AS bytes, \
+    CASE WHEN c.relkind = 'r' THEN pg_relation_size(tc.oid) END AS toastbytes \
     FROM pg_catalog.pg_class c \
     LEFT JOIN pg_catalog.pg_class tc ON tc.oid = c.reltoastrelid AND c.relkind <> 'p' \
     LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
@@ -202,6 +205,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<()> {
             acl,
             blocks: row.number("blocks")?,
             bytes: row.number("bytes")?,
+            toast_bytes: row.number("toastbytes")?,
         };
         reader.relations.insert(oid, Arc::new(relation));
     }

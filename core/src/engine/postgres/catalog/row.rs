@@ -22,9 +22,11 @@ fn query_error(sql: &str, e: sqlx::Error) -> Error {
     let head: String = sql.split_whitespace().take(12).collect::<Vec<_>>().join(" ");
     let doing = format!("reading the catalog (`{head} …`)");
     match state(&e).as_deref() {
-        // Objects that were dropped or changed while they were read.
-        Some("XX000" | "42P01" | "42704" | "55P03") => Error::new(Code::DatabaseChanged, format!("{doing}: {e}"))
-            .next("run the backup again; another session changed the schema meanwhile"),
+        // Objects that were dropped, moved or changed while they were read, or that a migration holds which waits for us.
+        Some("XX000" | "3F000" | "40P01" | "42P01" | "42704" | "42809" | "55P03") => {
+            Error::new(Code::DatabaseChanged, format!("{doing}: {e}"))
+                .next("run the backup again; another session changed the schema meanwhile")
+        }
         _ => failure(doing, e),
     }
 }
