@@ -145,6 +145,8 @@ codes! {
     UnsupportedDatabase = "unsupported_database", Refused;
     /// Something in the source cannot be backed up, and `strict` was asked for.
     UnsupportedObject = "unsupported_object", Refused;
+    /// A script holds what is not run here: a command for psql, or what no dump holds.
+    UnsupportedScript = "unsupported_script", Refused;
     /// The restore target already holds data.
     TargetNotEmpty = "target_not_empty", Refused;
     /// The live database is used in a way that would not survive if another took its place.
@@ -268,6 +270,20 @@ impl Error {
 
     pub(crate) fn cancelled() -> Self {
         Self::new(Code::Cancelled, "the operation was cancelled")
+    }
+
+    /// What a reader met: an error of this crate's own that it passed on, or bytes that make no sense.
+    pub(crate) fn of_reader(e: std::io::Error, what: &str) -> Self {
+        match e.downcast::<Self>() {
+            Ok(own) => own,
+            Err(e) => {
+                let why = match e.kind() {
+                    std::io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+                    _ => e.to_string(),
+                };
+                Self::new(Code::Damaged, format!("{what}: {why}")).next("use another copy of it").because(e)
+            }
+        }
     }
 
     /// An error on a local file or folder; a full disk gets its own code.

@@ -225,14 +225,16 @@ impl ProofKind {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// The backup.
-    pub id: BackupId,
+    /// The backup's id, or the artifact's name.
+    pub id: String,
     /// Stored bytes read.
     pub stored_bytes: u64,
     /// Raw bytes decompressed and hashed.
     pub raw_bytes: u64,
-    /// Parts checked.
+    /// Parts checked; of an artifact its data files.
     pub parts: u64,
+    /// What the caller should know.
+    pub warnings: Vec<Warning>,
     /// Milliseconds it took.
     pub duration_ms: u64,
 }
@@ -263,8 +265,8 @@ pub struct DrillReport {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RestoreReport {
-    /// The backup.
-    pub id: BackupId,
+    /// The backup's id, or the artifact's name.
+    pub id: String,
     /// Where it was restored, with credentials left out.
     pub target: String,
     /// Raw bytes loaded.
@@ -292,6 +294,24 @@ pub struct Promoted {
 }
 
 /// An export: the dump as a directory that stock tools load.
+/// A dump that scripts made, as its name tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct ArtifactSummary {
+    /// Its object name in the store; for a directory dump its folder's.
+    pub name: String,
+    /// Bytes as stored.
+    pub bytes: u64,
+    /// The time in its name, taken as UTC.
+    pub started_at: Option<Timestamp>,
+    /// Whether its name says that it is encrypted.
+    pub encrypted: bool,
+    /// Whether its SHA-256 lies beside it.
+    pub checksum: bool,
+}
+
+/// An export: the dump as stock tools load it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]

@@ -19,7 +19,8 @@ const RESTORE_EXAMPLES: &str = "\
 Examples:
   lastgood restore latest --target postgres://app@db/shop_restored
   lastgood restore latest --target postgres://app@db/shop --table public.orders --map-schema public=rescue
-  lastgood restore latest --target postgres://app@db/shop --table public.orders --clean";
+  lastgood restore latest --target postgres://app@db/shop --table public.orders --clean
+  lastgood restore /old/backup-20240101-020000.dump.gz.enc --key-file backup.key --target postgres://app@db/shop_restored";
 
 /// Database backups that have been restored.
 #[derive(Debug, Parser)]
@@ -97,6 +98,29 @@ pub(super) enum Command {
         #[arg(long, short = 'n')]
         limit: Option<usize>,
     },
+    /// List the dumps of old scripts that lie in the store; needs no key
+    #[command(after_help = "Example:\n  lastgood artifacts --store s3://acme-backups/old")]
+    Artifacts,
+    /// Turn the dump of an old script into a backup, through a scratch database
+    #[command(after_help = "Example:\n  lastgood import backup-20240101-020000.dump.gz.enc")]
+    Import {
+        /// Its name in the store, a path, or a URL
+        artifact: String,
+        #[command(flatten)]
+        from: ArtifactArgs,
+        /// Label to keep with the backup; may be repeated
+        #[arg(long)]
+        tag: Vec<String>,
+        /// Leave everything to the importing user
+        #[arg(long)]
+        no_owner: bool,
+        /// Leave out grants
+        #[arg(long)]
+        no_privileges: bool,
+        /// Database of a dump that holds several
+        #[arg(long, value_name = "NAME")]
+        from_database: Option<String>,
+    },
     /// Show one backup in full
     #[command(after_help = "Example:\n  lastgood show latest --json")]
     Show {
@@ -105,11 +129,15 @@ pub(super) enum Command {
         backup: String,
     },
     /// Open and check every stored byte of one backup
-    #[command(after_help = "Example:\n  lastgood verify backup-20251121")]
+    #[command(
+        after_help = "Examples:\n  lastgood verify backup-20251121\n  lastgood verify /old/backup-20240101-020000.dump.gz"
+    )]
     Verify {
-        /// Id, beginning of one, or `latest`
+        /// Id, beginning of one, or `latest`; or the name, path or URL of an old script's dump
         #[arg(default_value = "latest")]
         backup: String,
+        #[command(flatten)]
+        from: ArtifactArgs,
     },
     /// Restore one backup into a scratch database, compare, and drop it
     #[command(after_help = "Example:\n  lastgood drill latest --query 'SELECT count(*) > 1000 FROM orders'")]
@@ -127,8 +155,13 @@ pub(super) enum Command {
     /// Restore one backup, or a part of it
     #[command(after_help = RESTORE_EXAMPLES)]
     Restore {
-        /// Id, beginning of one, or `latest`
+        /// Id, beginning of one, or `latest`; or the name, path or URL of an old script's dump
         backup: String,
+        #[command(flatten)]
+        from: ArtifactArgs,
+        /// Database of a dump that holds several
+        #[arg(long, value_name = "NAME")]
+        from_database: Option<String>,
         /// Database to restore into: empty or not there yet, unless a part is selected
         #[arg(long, value_name = "URL")]
         target: String,
@@ -176,8 +209,16 @@ pub(super) enum Command {
     Export {
         /// Id, beginning of one, or `latest`
         backup: String,
-        /// New or empty folder
+        /// New or empty folder; for classic artifacts any folder
         folder: PathBuf,
+        /// What to write: the dump directory, or backup-….dump.gz[.enc] and .sha256 as old scripts do
+        #[arg(long, value_enum, default_value = "directory")]
+        format: FormatArg,
+        #[command(flatten)]
+        to: ArtifactArgs,
+        /// Do not encrypt a classic artifact
+        #[arg(long)]
+        plain: bool,
         /// Leave files compressed as they are stored
         #[arg(long)]
         keep_compression: bool,
@@ -288,6 +329,19 @@ pub(super) struct SettingArgs {
     /// Fail when the database holds something that cannot be backed up
     #[arg(long)]
     strict: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ArtifactArgs {
+    /// File with the passphrase of openssl for an old script's dump, if it is not the store's
+    #[arg(long, value_name = "FILE")]
+    pub(super) artifact_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    Directory,
+    Classic,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -12,9 +12,9 @@ use clap::Parser;
 use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
 use crate::secret::Secret;
-use crate::vault::{Backup, Health, Restore, Vault, VaultOptions, read_secret};
+use crate::vault::{Backup, ExportFormat, Health, Restore, Vault, VaultOptions, read_secret};
 use crate::{Mapping, Selection};
-use args::{Args, Command};
+use args::{Args, Command, FormatArg};
 use output::Output;
 
 /// Runs the command line with these arguments (the first one is the program's name) and gives its exit code.
@@ -80,9 +80,32 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             let verb = limit.into_iter().fold(vault.list(), |verb, limit| verb.limit(limit));
             output.list(&verb.cancel(cancel).await?)
         }
+        Command::Artifacts => output.artifacts(&vault.artifacts().cancel(cancel).await?),
+        Command::Import { artifact, from, tag, no_owner, no_privileges, from_database } => {
+            let mut verb = tag.into_iter().fold(vault.import(artifact), |verb, tag| verb.tag(tag));
+            if let Some(path) = from.artifact_key_file {
+                verb = verb.artifact_passphrase(read_secret(&path)?);
+            }
+            if no_owner {
+                verb = verb.no_owner();
+            }
+            if no_privileges {
+                verb = verb.no_privileges();
+            }
+            if let Some(name) = from_database {
+                verb = verb.from_database(name);
+            }
+            let report = verb.on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.backup(&report?)
+        }
         Command::Show { backup } => output.show(&vault.show(backup).cancel(cancel).await?),
-        Command::Verify { backup } => {
-            let report = vault.verify(backup).on_progress(on_progress).cancel(cancel).await;
+        Command::Verify { backup, from } => {
+            let mut verb = vault.verify(backup);
+            if let Some(path) = from.artifact_key_file {
+                verb = verb.artifact_passphrase(read_secret(&path)?);
+            }
+            let report = verb.on_progress(on_progress).cancel(cancel).await;
             bar.clear();
             output.verify(&report?)
         }
@@ -97,6 +120,8 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         }
         Command::Restore {
             backup,
+            from,
+            from_database,
             target,
             select,
             data_only,
@@ -130,13 +155,24 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
                 globals,
                 promote,
                 queries: query,
+                artifact_passphrase: from.artifact_key_file.map(|path| read_secret(&path)).transpose()?,
+                from_database,
             });
             let report = verb.on_progress(on_progress).cancel(cancel).await;
             bar.clear();
             output.restore(&report?)
         }
-        Command::Export { backup, folder, keep_compression } => {
+        Command::Export { backup, folder, format, to, plain, keep_compression } => {
             let mut verb = vault.export(backup).folder(folder);
+            if format == FormatArg::Classic {
+                verb = verb.format(ExportFormat::Classic);
+            }
+            if let Some(path) = to.artifact_key_file {
+                verb = verb.artifact_passphrase(read_secret(&path)?);
+            }
+            if plain {
+                verb = verb.plain();
+            }
             if keep_compression {
                 verb = verb.keep_compression();
             }
@@ -200,6 +236,8 @@ fn vault_options(args: &Args) -> VaultOptions {
         key_file: args.key_file.clone(),
         identity_file: args.identity_file.clone(),
         unencrypted: args.unencrypted,
+        // A file or a URL needs no store; what does need one says so.
+        without_store: matches!(args.command, Command::Verify { .. } | Command::Restore { .. }),
         ..VaultOptions::default()
     };
     if let Command::Backup { settings: given, allow_weak, .. } = &args.command {

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::error::{Code, Error, Result};
 use crate::report::{
-    BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, Promoted, RestoreReport, RotateKeyReport,
-    VerifyReport, Warning,
+    ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, Promoted, RestoreReport,
+    RotateKeyReport, VerifyReport, Warning,
 };
 
 pub(super) struct Output {
@@ -62,6 +62,21 @@ impl Output {
         })
     }
 
+    pub(super) fn artifacts(&self, artifacts: &[ArtifactSummary]) -> Result<()> {
+        self.say(&artifacts, || {
+            if artifacts.is_empty() {
+                return "no dumps of old scripts here\n".to_owned();
+            }
+            let mut rows = vec![["ARTIFACT", "AGE", "STORED", "ENCRYPTED", "SHA-256"].map(str::to_owned)];
+            let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+            rows.extend(artifacts.iter().map(|a| {
+                let age = a.started_at.map_or_else(|| "?".to_owned(), age);
+                [a.name.clone(), age, size(a.bytes), yes(a.encrypted), yes(a.checksum)]
+            }));
+            table(&rows)
+        })
+    }
+
     pub(super) fn show(&self, b: &BackupDetails) -> Result<()> {
         self.say(b, || {
             let s = &b.summary;
@@ -90,12 +105,13 @@ impl Output {
     pub(super) fn verify(&self, r: &VerifyReport) -> Result<()> {
         self.say(r, || {
             format!(
-                "{} is whole: {} stored, {} in {} parts, checked in {}\n",
+                "{} is whole: {} stored, {} in {} parts, checked in {}\n{}",
                 r.id,
                 size(r.stored_bytes),
                 size(r.raw_bytes),
                 count(r.parts),
-                duration(r.duration_ms)
+                duration(r.duration_ms),
+                warnings(&r.warnings)
             )
         })
     }

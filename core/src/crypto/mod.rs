@@ -11,6 +11,7 @@ pub mod keyring;
 mod age_file;
 mod credential;
 mod identity;
+pub(crate) mod openssl;
 mod passphrase;
 mod recipients;
 mod signer;

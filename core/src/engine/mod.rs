@@ -18,6 +18,8 @@ use crate::report::{Check, ConsistencyPoint, DatabaseStats, Probe, Promoted, Tab
 pub use crate::selection::{Mapping, Selection};
 use crate::settings::{Codec, Settings};
 
+pub(crate) mod stock;
+
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
@@ -144,6 +146,8 @@ pub struct RestoreOptions {
     pub clean: bool,
     /// Leave out what only a superuser may create, where none restores.
     pub no_superuser: bool,
+    /// Which database of a dump that holds several (a script of pg_dumpall).
+    pub from_database: Option<String>,
 }
 
 /// What a database is called after it gave way: `shop_before_20251121_020001`, in UTC, so that names sort by time.
@@ -231,8 +235,8 @@ pub struct PartPlace<'a> {
     pub file: &'a str,
     /// Raw bytes of the file before this part.
     pub offset: u64,
-    /// Raw bytes of this part.
-    pub bytes: u64,
+    /// Raw bytes of this part. Absent when nobody knows yet: the part is then all that is left of the file.
+    pub bytes: Option<u64>,
 }
 
 /// A data file of a dump that is about to be loaded.
@@ -240,8 +244,8 @@ pub struct PartPlace<'a> {
 pub struct StoredFile {
     /// The file's name, as in [`DumpFile::name`].
     pub name: String,
-    /// Raw bytes in all.
-    pub bytes: u64,
+    /// Raw bytes in all, where they are known: not of a dump that is read from a pipe.
+    pub bytes: Option<u64>,
 }
 
 /// A database that is being restored into.

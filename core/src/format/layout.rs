@@ -109,3 +109,64 @@ pub(crate) fn is_proof(name: &str) -> bool {
 pub(crate) fn entry(file: &str, suffix: &str, piece: u32) -> String {
     if piece < 2 { format!("{file}{suffix}") } else { format!("{file}{suffix}.{piece:03}") }
 }
+
+/// Whether an object is a dump that scripts made: `backup-20240101-020000.dump.gz.enc`, `shop.sql.zst`, `shop.dump`.
+pub(crate) fn is_artifact(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let file = file.strip_suffix(".enc").unwrap_or(file);
+    let file = [".gz", ".zst", ".lz4"].iter().find_map(|suffix| file.strip_suffix(suffix)).unwrap_or(file);
+    [".dump", ".sql", ".tar", ".backup", ".pgdump"]
+        .iter()
+        .any(|suffix| file.len() > suffix.len() && file.ends_with(suffix))
+}
+
+/// The folder of a directory dump, if the object is its table of contents.
+pub(crate) fn artifact_folder(name: &str) -> Option<&str> {
+    name.strip_suffix("/toc.dat").filter(|folder| !folder.is_empty())
+}
+
+/// The file that holds an artifact's SHA-256.
+pub(crate) fn artifact_checksum(name: &str) -> String {
+    format!("{name}.sha256")
+}
+
+/// An artifact's name, made as scripts make it.
+pub(crate) fn artifact(id: &BackupId, sealed: bool) -> String {
+    format!("{id}.dump.gz{}", if sealed { ".enc" } else { "" })
+}
+
+/// The time that an artifact's name tells: `backup-20240101-020000.dump.gz`.
+pub(crate) fn artifact_time(name: &str) -> Option<Timestamp> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let id: BackupId = file.split('.').next()?.parse().ok()?;
+    Some(id.started_at())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_told_from_the_objects_of_a_store() {
+        for name in ["backup-20240101-020000.dump.gz", "old/backup-20240101-020000.dump.gz.enc", "a.sql", "a.tar.zst"] {
+            assert!(is_artifact(name), "{name}");
+        }
+        for name in [
+            MARKER,
+            RECOVERY_PAGE,
+            RECOVERY_PROGRAM,
+            "keys/1-main.age",
+            "shop/backup-20240101-020000/volume-0001.zip.enc",
+            "shop/backup-20240101-020000/volume-0001.zip",
+            "shop/backup-20240101-020000/manifest.json",
+            "backup-20240101-020000.dump.gz.sha256",
+            ".dump",
+            "photo.gz",
+        ] {
+            assert!(!is_artifact(name), "{name}");
+        }
+        let time = artifact_time("old/backup-20240101-020000.dump.gz.enc");
+        assert_eq!(time, "2024-01-01T02:00:00Z".parse().ok());
+        assert_eq!(artifact_time("shop.dump"), None);
+    }
+}

@@ -17,7 +17,7 @@ use crate::format::manifest::{
 };
 use crate::id::{BackupId, random_hex};
 use crate::progress::{Phase, Run};
-use crate::report::BackupReport;
+use crate::report::{BackupReport, ConsistencyPoint};
 use crate::secret::Key;
 use crate::settings::ReadBack;
 use crate::storage::Created;
@@ -33,11 +33,34 @@ pub(crate) async fn backup(
     select: Selection,
     run: &Run,
 ) -> Result<BackupReport> {
-    let started = session.clock.now();
+    make(session, engine, tags, globals, select, None, run).await
+}
+
+/// Makes a backup of a database that an artifact was restored into. Its name and point are the artifact's.
+pub(super) async fn import(
+    session: &Arc<Session>,
+    engine: &dyn Engine,
+    tags: Vec<String>,
+    origin: ConsistencyPoint,
+    run: &Run,
+) -> Result<BackupReport> {
+    make(session, engine, tags, false, Selection::default(), Some(origin), run).await
+}
+
+async fn make(
+    session: &Arc<Session>,
+    engine: &dyn Engine,
+    tags: Vec<String>,
+    globals: bool,
+    select: Selection,
+    origin: Option<ConsistencyPoint>,
+    run: &Run,
+) -> Result<BackupReport> {
+    let started = origin.as_ref().map_or_else(|| session.clock.now(), |origin| origin.at);
     run.begin(Phase::Preparing, None);
     let id = reserve(session, started).await?;
     let span = info_span!("backup", backup_id = %id, database = %session.database);
-    Backup { session, engine, id: &id, started, tags, globals, select }.run(run).instrument(span).await
+    Backup { session, engine, id: &id, started, tags, globals, select, origin }.run(run).instrument(span).await
 }
 
 /// Takes a name that no other run has, by a create-only object.
@@ -66,6 +89,8 @@ struct Backup<'a> {
     tags: Vec<String>,
     globals: bool,
     select: Selection,
+    /// The artifact that it is an import of.
+    origin: Option<ConsistencyPoint>,
 }
 
 /// What was read and stored.
@@ -256,7 +281,9 @@ impl Backup<'_> {
         let committed = session.committed().await?;
         let (sequence, previous) = self.previous(&committed).await?;
         let source_bytes = files.iter().map(File::bytes).sum();
-        summary.warnings.extend(size::out_of_line(session, &committed, source_bytes).await);
+        if self.origin.is_none() {
+            summary.warnings.extend(size::out_of_line(session, &committed, source_bytes).await);
+        }
         let volumes: Vec<_> = volumes.into_iter().map(|(volume, _)| volume).collect();
         let finished = session.clock.now();
         let header = Header {
@@ -270,7 +297,7 @@ impl Backup<'_> {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started,
             finished_at: finished,
-            point: summary.point,
+            point: self.origin.clone().unwrap_or(summary.point),
             base: None,
             sequence,
             previous,
@@ -312,13 +339,20 @@ impl Backup<'_> {
         })
     }
 
-    /// The database's newest manifest before this one, and this one's number.
+    /// The database's newest manifest before this one, and this one's number. Imports stand outside of the chain.
     async fn previous(&self, committed: &[BackupId]) -> Result<(u64, Option<Previous>)> {
-        let Some(id) = committed.last().cloned() else { return Ok((1, None)) };
-        let bytes = self.session.manifest_bytes(&id).await?;
-        // A damaged predecessor must not stop tonight's backup; verification tells of it.
-        let sequence = Stored::decode(&bytes).map_or(committed.len() as u64, |stored| stored.header.sequence) + 1;
-        Ok((sequence, Some(Previous { id, sha256: sha256_hex(&bytes) })))
+        if self.origin.is_some() {
+            return Ok((0, None));
+        }
+        for id in committed.iter().rev() {
+            let bytes = self.session.manifest_bytes(id).await?;
+            // A damaged predecessor must not stop tonight's backup; verification tells of it.
+            let sequence = Stored::decode(&bytes).map_or(committed.len() as u64, |stored| stored.header.sequence);
+            if sequence > 0 {
+                return Ok((sequence + 1, Some(Previous { id: id.clone(), sha256: sha256_hex(&bytes) })));
+            }
+        }
+        Ok((1, None))
     }
 
     fn object(&self, name: &str) -> String {

@@ -1,10 +1,14 @@
 //! The verbs, one a file: the only place where engines meet storage.
 
+pub(crate) mod artifact;
 pub(crate) mod backup;
+pub(crate) mod classic;
 mod compare;
 pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod export;
+mod flow;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod list;
 mod parts;
@@ -14,5 +18,6 @@ pub(crate) mod restore;
 pub(crate) mod rotate;
 pub(crate) mod session;
 mod size;
+mod unwrap;
 pub(crate) mod verify;
 mod volumes;

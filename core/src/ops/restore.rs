@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tokio::task::JoinSet;
 
@@ -27,7 +28,7 @@ pub(crate) async fn restore(
     run: &Run,
 ) -> Result<RestoreReport> {
     let began = Instant::now();
-    let id = backup.stored.header.id.clone();
+    let id = backup.stored.header.id.to_string();
     let Loaded { bytes, created, promoted, warnings } = load(session, backup, engine, options, promotion, run).await?;
     Ok(RestoreReport {
         id,
@@ -74,17 +75,51 @@ pub(super) async fn load(
     for file in schema {
         files.push((file.name.clone(), run.until_cancelled(reader.read_file(file, MAX_SCHEMA_BYTES)).await?));
     }
-    let stored: Vec<_> = data.iter().map(|f| StoredFile { name: f.name.clone(), bytes: f.bytes() }).collect();
+    let stored: Vec<_> = data.iter().map(|f| StoredFile { name: f.name.clone(), bytes: Some(f.bytes()) }).collect();
 
-    let mut bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
+    let partial = backup.body.selection.as_ref().map(|selection| {
+        let message = format!("{} holds a part of its database: {selection}", header.id);
+        Warning::new("partial_backup", message)
+    });
+    let checked = promotion.map(|promotion| (promotion, Arc::clone(&backup)));
+    let parts = Parts { reader, backup };
+    let mut loaded = load_from(parts, engine, options, (files, stored), checked, run).await?;
+    if let Some(warning) = partial {
+        loaded.warnings.insert(0, warning);
+    }
+    Ok(loaded)
+}
+
+/// What data comes from.
+pub(super) trait Source: Send {
+    /// Loads all data files that the target was prepared for, up to `jobs` at the same time, in `tasks`.
+    fn load(
+        self,
+        target: &Arc<Box<dyn Target>>,
+        jobs: usize,
+        run: &Run,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Loads a dump of these files: all checks first, then the data, then what makes it visible. Takes back what failed.
+pub(super) async fn load_from(
+    source: impl Source,
+    engine: &dyn Engine,
+    options: &RestoreOptions,
+    (schema, stored): (Vec<(String, Bytes)>, Vec<StoredFile>),
+    promotion: Option<(&Promotion, Arc<Opened>)>,
+    run: &Run,
+) -> Result<Loaded> {
+    let mut bytes = schema.iter().map(|(_, content)| content.len() as u64).sum();
     let mut target = run.until_cancelled(engine.target(options)).await?;
-    let mut result = run.until_cancelled(target.prepare(files, &stored)).await;
+    let mut result = run.until_cancelled(target.prepare(schema, &stored)).await;
     if result.is_ok() {
-        let wanted = stored.iter().filter(|f| target.wants(&f.name)).map(|f| f.bytes).sum();
-        bytes += wanted;
-        run.begin(Phase::Loading, Some(wanted));
+        let wanted: Option<u64> = stored.iter().filter(|f| target.wants(&f.name)).map(|f| f.bytes).sum();
+        bytes += wanted.unwrap_or(0);
+        run.begin(Phase::Loading, wanted);
         let (shared, mut tasks) = (Arc::new(target), JoinSet::new());
-        result = run.until_cancelled(load_parts(&reader, &backup, &shared, options.jobs, run, &mut tasks)).await;
+        result = run.until_cancelled(source.load(&shared, options.jobs, run, &mut tasks)).await;
         tasks.shutdown().await;
         // Every task has ended, so this is the only reference left.
         target = Arc::into_inner(shared).ok_or_else(|| Error::new(Code::Internal, "the target is still in use"))?;
@@ -95,7 +130,7 @@ pub(super) async fn load(
             run.begin(Phase::Finishing, None);
             match promotion {
                 None => run.until_cancelled(target.finish()).await.map(|warnings| (None, warnings)),
-                Some(promotion) => {
+                Some((promotion, backup)) => {
                     let result = promote(&mut *target, &backup, promotion, options.jobs, run).await;
                     result.map(|(promoted, warnings)| (Some(promoted), warnings))
                 }
@@ -109,48 +144,53 @@ pub(super) async fn load(
     {
         tracing::warn!(error = %e, "a failed restore could not be taken back");
     }
-    let (promoted, created, mut warnings) = finished?;
-    if let Some(selection) = &backup.body.selection {
-        let message = format!("{} holds a part of its database: {selection}", header.id);
-        warnings.insert(0, Warning::new("partial_backup", message));
-    }
+    let (promoted, created, warnings) = finished?;
     Ok(Loaded { bytes, created, promoted, warnings })
 }
 
-/// Loads the parts of all data files that the target wants, up to `jobs` at the same time.
-async fn load_parts(
-    reader: &Arc<PartReader>,
-    backup: &Arc<Opened>,
-    target: &Arc<Box<dyn Target>>,
-    jobs: usize,
-    run: &Run,
-    tasks: &mut JoinSet<Result<()>>,
-) -> Result<()> {
-    let wanted = |f: &File| f.role == FileRole::Data && target.wants(&f.name);
-    for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| wanted(f)) {
-        let mut offset = 0;
-        for (part, bytes) in record.parts.iter().map(|p| p.bytes).enumerate() {
-            if tasks.len() >= jobs {
-                join_one(tasks).await?;
-            }
-            let (reader, backup, target, run) =
-                (Arc::clone(reader), Arc::clone(backup), Arc::clone(target), run.clone());
-            tasks.spawn(async move {
-                let file = &backup.body.files[file];
-                let place = PartPlace { file: &file.name, offset, bytes };
-                let raw = reader.read(file, &file.parts[part]).inspect_ok(|raw| run.advance(raw.len() as u64)).boxed();
-                target.load(place, raw).await
-            });
-            offset += bytes;
-        }
-    }
-    while !tasks.is_empty() {
-        join_one(tasks).await?;
-    }
-    Ok(())
+/// The parts of a backup.
+struct Parts {
+    reader: Arc<PartReader>,
+    backup: Arc<Opened>,
 }
 
-async fn join_one(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+impl Source for Parts {
+    async fn load(
+        self,
+        target: &Arc<Box<dyn Target>>,
+        jobs: usize,
+        run: &Run,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<()> {
+        let Self { reader, backup } = self;
+        let wanted = |f: &File| f.role == FileRole::Data && target.wants(&f.name);
+        for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| wanted(f)) {
+            let mut offset = 0;
+            for (part, bytes) in record.parts.iter().map(|p| p.bytes).enumerate() {
+                if tasks.len() >= jobs {
+                    join_one(tasks).await?;
+                }
+                let (reader, backup, target, run) =
+                    (Arc::clone(&reader), Arc::clone(&backup), Arc::clone(target), run.clone());
+                tasks.spawn(async move {
+                    let file = &backup.body.files[file];
+                    let place = PartPlace { file: &file.name, offset, bytes: Some(bytes) };
+                    let raw =
+                        reader.read(file, &file.parts[part]).inspect_ok(|raw| run.advance(raw.len() as u64)).boxed();
+                    target.load(place, raw).await
+                });
+                offset += bytes;
+            }
+        }
+        while !tasks.is_empty() {
+            join_one(tasks).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for one of the tasks.
+pub(super) async fn join_one(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
     match tasks.join_next().await {
         None => Ok(()),
         Some(Ok(result)) => result,

@@ -247,15 +247,22 @@ pub(crate) async fn open_store(repository: &Repository, options: &KeyOptions, cr
     const MAX_MARKER_BYTES: u64 = 4 << 10;
     let mut marker = repository.get(layout::MARKER, MAX_MARKER_BYTES).await?;
     if marker.is_none() {
-        let foreign = repository.list("").await?.into_keys().find(|name| !ours_before_the_marker(name));
+        let names: Vec<String> = repository.list("").await?.into_keys().collect();
+        let folders: Vec<&str> = names.iter().filter_map(|name| layout::artifact_folder(name)).collect();
+        let foreign = names.iter().find(|name| !(ours_before_the_marker(name) || is_old(name, &folders)));
         match foreign {
             Some(name) => {
                 return Err(Error::new(Code::NotAStore, format!("it holds {name} and no {}", layout::MARKER))
                     .next("give the URL of a lastgood store, or an empty folder or prefix for a new one"));
             }
             None if !create => {
-                return Err(Error::new(Code::StoreNotFound, "there is no store here yet")
-                    .next("check the URL; the first `backup` makes it"));
+                let next = match names.is_empty() {
+                    true => "check the URL; the first `backup` makes it",
+                    false => {
+                        "`artifacts` lists the dumps of old scripts that lie here; the first `backup` makes a store"
+                    }
+                };
+                return Err(Error::new(Code::StoreNotFound, "there is no store here yet").next(next));
             }
             None => {}
         }
@@ -275,6 +282,13 @@ fn ours_before_the_marker(name: &str) -> bool {
         || name == layout::RECOVERY_PROGRAM
         || name.starts_with(&format!("{}/", layout::KEYS))
         || layout::is_probe(name)
+}
+
+/// Artifacts that scripts made may lie where a store is: it was their place before.
+fn is_old(name: &str, folders: &[&str]) -> bool {
+    let name = name.strip_suffix(".sha256").unwrap_or(name);
+    let in_folder = |folder: &&str| name.strip_prefix(*folder).is_some_and(|rest| rest.starts_with('/'));
+    layout::is_artifact(name) || folders.iter().any(|folder| in_folder(folder))
 }
 
 /// The marker comes last, and everything is create-only: hosts that do this at the same time end with one store.

@@ -41,10 +41,11 @@ pub(crate) async fn verify(session: &Arc<Session>, id: &BackupId, run: &Run) -> 
         keep(session, &backup, summary).await?;
     }
     result.map(|()| VerifyReport {
-        id: id.clone(),
+        id: id.to_string(),
         stored_bytes: backup.stored.header.stored_bytes,
         raw_bytes: backup.stored.header.source_bytes,
         parts: backup.body.files.iter().map(|f| f.parts.len() as u64).sum(),
+        warnings: Vec::new(),
         duration_ms: millis_since(began),
     })
 }

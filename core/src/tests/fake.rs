@@ -162,7 +162,7 @@ impl Target for FakeTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
         let files = self.loaded.get_mut().unwrap();
         files.extend(schema.into_iter().map(|(name, bytes)| (name, bytes.to_vec())));
-        files.extend(data.iter().map(|f| (f.name.clone(), vec![0; f.bytes as usize])));
+        files.extend(data.iter().map(|f| (f.name.clone(), vec![0; f.bytes.unwrap() as usize])));
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl Target for FakeTarget {
             self.loaded.lock().unwrap().get_mut(place.file).unwrap()[at..at + bytes.len()].copy_from_slice(&bytes);
             at += bytes.len();
         }
-        assert_eq!(at as u64, place.offset + place.bytes);
+        assert_eq!(at as u64, place.offset + place.bytes.unwrap());
         Ok(())
     }
 

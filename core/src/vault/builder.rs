@@ -7,6 +7,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::sync::OnceCell;
 
+use super::artifacts::passphrase;
 use super::{Inner, Vault};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::auth::{Signer, SigningKey};
@@ -40,6 +41,7 @@ pub struct VaultBuilder {
     clock: Option<Arc<dyn Clock>>,
     pub(super) alerts: Option<Alerts>,
     pub(super) errors: Vec<Error>,
+    pub(super) storeless: bool,
 }
 
 impl VaultBuilder {
@@ -75,6 +77,13 @@ impl VaultBuilder {
     #[must_use]
     pub fn object_store(mut self, store: Arc<dyn ObjectStore>) -> Self {
         self.object_store = Some(store);
+        self
+    }
+
+    /// Opens also when no store is given: to verify and restore artifacts by their paths or URLs.
+    #[must_use]
+    pub fn without_store(mut self) -> Self {
+        self.storeless = true;
         self
     }
 
@@ -223,6 +232,7 @@ impl VaultBuilder {
         let store = match (self.object_store, self.store) {
             (Some(store), _) => StorePlace::Given(store),
             (None, Some(url)) => StorePlace::Url(StoreUrl::parse(&url)?, self.store_options),
+            (None, None) if self.storeless => StorePlace::Nowhere(self.store_options),
             (None, None) => return Err(no_store()),
         };
         let vault = Vault(Arc::new(Inner {
@@ -275,6 +285,11 @@ pub(super) struct Place {
 enum StorePlace {
     Url(StoreUrl, Vec<(String, String)>),
     Given(Arc<dyn ObjectStore>),
+    Nowhere(Vec<(String, String)>),
+}
+
+fn no_store() -> Error {
+    Error::new(Code::MissingSetting, "no store was given").next("give `store` or set BACKUP_STORE_URL")
 }
 
 impl Place {
@@ -285,12 +300,23 @@ impl Place {
     pub(super) fn repository(&self, create: bool) -> Result<Repository> {
         Ok(match &self.store {
             StorePlace::Given(store) => Repository::new(Arc::clone(store), Path::default()),
-            StorePlace::Url(url, options) => {
-                let environment = options_from(std::env::vars());
-                let (store, root) = url.open(&[environment, options.clone()].concat(), create)?;
-                Repository::new(store, root)
-            }
+            StorePlace::Nowhere(_) => return Err(no_store()),
+            StorePlace::Url(url, options) => open_url(url, options, create)?,
         })
+    }
+
+    /// Another place, with the options of the store.
+    pub(super) fn elsewhere(&self, url: &str) -> Result<Repository> {
+        let options = match &self.store {
+            StorePlace::Url(_, options) | StorePlace::Nowhere(options) => options.as_slice(),
+            StorePlace::Given(_) => &[],
+        };
+        open_url(&StoreUrl::parse(url)?, options, false)
+    }
+
+    /// The passphrase among what opens the store.
+    pub(super) fn passphrase(&self) -> Option<Secret> {
+        passphrase(&self.keys.credentials)
     }
 
     pub(super) async fn open(&self, create: bool) -> Result<(Repository, Marker, Keys)> {
@@ -308,11 +334,18 @@ impl Place {
     }
 }
 
+fn open_url(url: &StoreUrl, options: &[(String, String)], create: bool) -> Result<Repository> {
+    let environment = options_from(std::env::vars());
+    let (store, root) = url.open(&[environment, options.to_vec()].concat(), create)?;
+    Ok(Repository::new(store, root))
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.store {
             StorePlace::Url(url, _) => url.fmt(f),
             StorePlace::Given(store) => store.fmt(f),
+            StorePlace::Nowhere(_) => f.write_str("no store"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The facade: one database, one store, and the verbs.
 
+mod artifacts;
 mod builder;
 mod env;
 mod options;

@@ -24,6 +24,8 @@ pub struct VaultOptions {
     pub database: Option<Secret>,
     /// Where backups lie: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, `file:///folder`, or a path.
     pub store: Option<String>,
+    /// Open also when no store is given: to verify and restore artifacts by their paths or URLs.
+    pub without_store: bool,
     /// Options of the store's client, by the names of `object_store`: `aws_access_key_id`, `azure_storage_account_key` …
     pub store_options: BTreeMap<String, Secret>,
     /// The database's name in the store. Absent: the database's own name, made safe.
@@ -69,6 +71,7 @@ impl VaultBuilder {
         *self = given.settings(options.settings);
         self.database = options.database;
         self.store = options.store;
+        self.storeless = options.without_store;
         self.name = options.name;
         self.alerts = options.alerts;
         let store_options = options.store_options.into_iter();

@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod alerts;
+mod archives;
 mod bad_input;
 mod by_hand;
+mod classic;
 mod corruption;
 mod doctor;
 mod faults;

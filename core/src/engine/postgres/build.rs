@@ -135,6 +135,11 @@ impl Build {
         Ok(())
     }
 
+    /// Adds to what could not be kept.
+    pub(super) fn warn(&self, warnings: Vec<Warning>) {
+        lock(&self.warnings).extend(warnings);
+    }
+
     /// What could not be kept of the statements that were run.
     pub(super) fn take_warnings(&self) -> Vec<Warning> {
         std::mem::take(&mut *lock(&self.warnings))

@@ -66,10 +66,10 @@ pub(super) async fn rows_in(
     statement: &str,
     doing: &str,
     place: PartPlace<'_>,
-    file_bytes: u64,
+    last: bool,
     mut data: ByteStream<'_>,
 ) -> Result<()> {
-    let mut rows = Rows { at: place.offset, end: file_bytes.saturating_sub(END_OF_COPY.len() as u64) };
+    let mut rows = Rows { read: 0, last, tail: BytesMut::new() };
     let failed = |e| failure(format_args!("{doing} (part at byte {})", place.offset), e);
     let mut next = rows.next(&mut data, &place).await?;
     if next.is_none() {
@@ -98,37 +98,51 @@ pub(super) async fn rows_in(
     copy.finish().await.map(drop).map_err(failed)
 }
 
-/// Tells rows from the end-of-copy mark by where the bytes are in the file.
+/// Tells rows from the end-of-copy mark, which the last part of a file ends with.
 struct Rows {
-    /// Where the next byte is.
-    at: u64,
-    /// Where the rows end and the mark begins.
-    end: u64,
+    /// Bytes read.
+    read: u64,
+    /// Whether the file ends with this part.
+    last: bool,
+    /// The last bytes so far, which may be the mark.
+    tail: BytesMut,
 }
 
 impl Rows {
     /// The next rows of a part, or none at its end, which has to be where it was planned.
     async fn next(&mut self, data: &mut ByteStream<'_>, place: &PartPlace<'_>) -> Result<Option<Bytes>> {
         while let Some(piece) = data.next().await.transpose()? {
-            let piece = self.take(piece).map_err(|e| e.at(place.file))?;
+            let piece = self.take(piece);
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
         }
-        if self.at == place.offset + place.bytes {
-            return Ok(None);
+        if place.bytes.is_some_and(|bytes| bytes != self.read) {
+            return Err(Error::new(Code::Internal, format!("{}: a part has another length than planned", place.file)));
         }
-        Err(Error::new(Code::Internal, format!("{}: a part has another length than planned", place.file)))
+        self.check_end().map_err(|e| e.at(place.file)).map(|()| None)
     }
 
-    /// What of the next piece is rows.
-    fn take(&mut self, piece: Bytes) -> Result<Bytes> {
-        let ours = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(piece.len());
-        let seen = usize::try_from(self.at.saturating_sub(self.end)).unwrap_or(usize::MAX);
-        self.at += piece.len() as u64;
-        let mark = END_OF_COPY.get(seen..).unwrap_or_default();
-        if mark.starts_with(&piece[ours..]) {
-            return Ok(piece.slice(..ours));
+    /// What of the next piece is rows for certain.
+    fn take(&mut self, piece: Bytes) -> Bytes {
+        self.read += piece.len() as u64;
+        if !self.last {
+            return piece;
+        }
+        let mark = END_OF_COPY.len();
+        if self.tail.is_empty() && piece.len() > mark {
+            self.tail.extend_from_slice(&piece[piece.len() - mark..]);
+            return piece.slice(..piece.len() - mark);
+        }
+        // Small pieces, or one behind another: the bytes that waited come first.
+        self.tail.extend_from_slice(&piece);
+        let rows = self.tail.len().saturating_sub(mark);
+        self.tail.split_to(rows).freeze()
+    }
+
+    fn check_end(&self) -> Result<()> {
+        if !self.last || self.tail[..] == END_OF_COPY[..] {
+            return Ok(());
         }
         Err(Error::new(Code::Damaged, "the file does not end as data of COPY does")
             .next("use another copy of this dump or another backup"))
@@ -145,20 +159,27 @@ mod tests {
     fn the_mark_is_left_out_wherever_pieces_end() {
         let file = b"1\tone\n2\ttwo\n\\.\n\n\n";
         for cut in 0..=file.len() {
-            let mut rows = Rows { at: 0, end: file.len() as u64 - 5 };
+            let mut rows = Rows { read: 0, last: true, tail: BytesMut::new() };
             let (a, b) = file.split_at(cut);
-            let mut out = rows.take(Bytes::from_static(a)).unwrap().to_vec();
-            out.extend(rows.take(Bytes::copy_from_slice(b)).unwrap());
+            let mut out = rows.take(Bytes::from_static(a)).to_vec();
+            out.extend(rows.take(Bytes::copy_from_slice(b)));
+            rows.check_end().unwrap();
             assert_eq!(out, b"1\tone\n2\ttwo\n", "cut at {cut}");
         }
     }
 
     #[test]
-    fn another_end_is_refused() {
-        let file = b"1\tone\n2\ttwo\n";
-        let mut rows = Rows { at: 0, end: file.len() as u64 - 5 };
-        assert_eq!(rows.take(Bytes::from_static(file)).unwrap_err().code(), Code::Damaged);
-        let mut rows = Rows { at: 0, end: 0 };
-        assert_eq!(rows.take(Bytes::from_static(b"\\.\n\n\n\n")).unwrap_err().code(), Code::Damaged);
+    fn another_end_is_refused_and_an_earlier_part_has_none() {
+        for (file, last, whole) in [
+            (b"1\tone\n2\ttwo\n".as_slice(), true, false),
+            (b"\\.\n\n\n\n", true, false),
+            (b"", true, false),
+            (b"\\.\n\n\n", true, true),
+            (b"1\tone\n", false, true),
+        ] {
+            let mut rows = Rows { read: 0, last, tail: BytesMut::new() };
+            rows.take(Bytes::from_static(file));
+            assert_eq!(rows.check_end().is_ok(), whole, "{file:?}");
+        }
     }
 }

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use crate::engine::{ByteStream, Engine, PartPlace, RestoreOptions, StoredFile, Suffix, Target};
+use crate::engine::{ByteStream, Engine, Mapping, PartPlace, RestoreOptions, Selection, StoredFile, Suffix, Target};
 use crate::error::{Code, Error, Result};
 use crate::report::{Promoted, Warning};
 
 use super::Postgres;
-use super::archive::{self, Archive, blob_oid};
+use super::archive::{self, Archive, Header, blob_oid};
 use super::build::{Build, Sessions};
 use super::clean;
 use super::connect::{Role, Server, execute, query};
@@ -31,6 +31,7 @@ use super::preflight;
 use super::present::Present;
 use super::promote;
 use super::quote::ident;
+use super::script::{self, Rules};
 use super::statements::{Pass, describe, pass, split};
 use super::superuser;
 
@@ -52,7 +53,9 @@ struct Restore {
     build: Build,
     sessions: Sessions,
     /// Data files: the entry each belongs to, and its size.
-    tables: HashMap<String, (usize, u64)>,
+    tables: HashMap<String, (usize, Option<u64>)>,
+    /// Whether the dump is a script, which is run rather than loaded.
+    script: bool,
     writers: Pool<PgConnection>,
     /// How many of them there are, as long as none is lost.
     connections: usize,
@@ -86,7 +89,13 @@ impl PgTarget {
     }
 
     /// Checks, creates the database if there has to be one, and runs what comes before the data.
-    async fn begin(&mut self, mut archive: Archive, globals: Option<&Bytes>, data: &[StoredFile]) -> Result<()> {
+    async fn begin(
+        &mut self,
+        mut archive: Archive,
+        globals: Option<&Bytes>,
+        data: &[StoredFile],
+        script: bool,
+    ) -> Result<()> {
         let (mut conn, creates) = match &self.place {
             Place::Direct => (self.server.connect(Role::Catalog).await?, false),
             Place::Staging { .. } => (maintenance(&self.server).await?, true),
@@ -143,6 +152,7 @@ impl PgTarget {
             build,
             sessions,
             tables,
+            script,
             writers: writers_yet,
             connections: 0,
             warnings,
@@ -265,6 +275,18 @@ impl PgTarget {
 impl Target for PgTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
         let file = |name: &str| schema.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes);
+        if is_script(&schema, data) {
+            let RestoreOptions { select, map, clean, no_superuser, .. } = &self.options;
+            if *select != Selection::default() || *map != Mapping::default() || *clean || *no_superuser {
+                return Err(Error::new(
+                    Code::InvalidOption,
+                    "a script is restored whole: nothing can be selected or renamed",
+                )
+                .next("import it first, and restore a part of the backup"));
+            }
+            let archive = Archive { header: Header::default(), entries: Vec::new() };
+            return self.begin(archive, None, data, true).await;
+        }
         let toc = file("toc.dat").ok_or_else(|| missing("toc.dat"))?;
         let archive = archive::read(toc)?;
         if archive.entries.iter().any(|e| e.desc == "BLOBS") {
@@ -274,21 +296,29 @@ impl Target for PgTarget {
                 return Err(missing(&archive::blob_file(*oid)));
             }
         }
-        self.begin(archive, file(globals::FILE), data).await
+        self.begin(archive, file(globals::FILE), data, false).await
     }
 
     fn wants(&self, file: &str) -> bool {
         let Some(restore) = &self.restore else { return false };
         let large_objects = || restore.build.archive.entries.iter().any(|e| e.desc == "BLOBS");
-        restore.tables.contains_key(file) || (blob_oid(file).is_some() && large_objects())
+        restore.script || restore.tables.contains_key(file) || (blob_oid(file).is_some() && large_objects())
     }
 
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {
         let restore = self.restore.as_ref().ok_or_else(not_prepared)?;
         let mut writer = restore.writers.lease().await?;
-        if let Some(oid) = blob_oid(place.file) {
+        if restore.script {
+            let rules = Rules {
+                no_owner: self.options.no_owner,
+                no_privileges: self.options.no_privileges,
+                one_transaction: matches!(self.place, Place::Direct),
+                from_database: self.options.from_database.clone(),
+            };
+            restore.build.warn(script::run(&mut writer, data, &rules).await?);
+        } else if let Some(oid) = blob_oid(place.file) {
             let written = large_object::write(&mut writer, oid, place.offset, data).await?;
-            if written != place.bytes {
+            if place.bytes.is_some_and(|bytes| written != bytes) {
                 return Err(Error::new(
                     Code::Internal,
                     format!("{}: a part has another length than planned", place.file),
@@ -299,8 +329,12 @@ impl Target for PgTarget {
                 Error::new(Code::Damaged, format!("toc.dat knows no file {}", place.file)).next("use another backup")
             })?;
             let entry = &restore.build.archive.entries[*entry];
-            let copy = entry.copy.as_deref().unwrap_or_default();
-            rows_in(&mut writer, copy, &format!("loading {}", describe(entry)), place, *bytes, data).await?;
+            let doing = format!("loading {}", describe(entry));
+            let last = place.bytes.is_none_or(|part| *bytes == Some(place.offset + part));
+            match entry.copy.as_deref().filter(|copy| !copy.is_empty()) {
+                Some(copy) => rows_in(&mut writer, copy, &doing, place, last, data).await?,
+                None => script::inserts(&mut writer, data, &doing).await?,
+            }
         }
         writer.done();
         Ok(())
@@ -341,6 +375,11 @@ impl Target for PgTarget {
     }
 }
 
+/// Whether a dump is a script: it then has no other file.
+fn is_script(schema: &[(String, Bytes)], data: &[StoredFile]) -> bool {
+    schema.is_empty() && matches!(data, [only] if only.name == script::SCRIPT)
+}
+
 fn missing(file: &str) -> Error {
     Error::new(Code::Damaged, format!("{file} is missing in the dump")).next("use another backup")
 }
@@ -366,8 +405,8 @@ fn properties_left_out(archive: &Archive) -> Vec<Warning> {
 }
 
 /// The files of tables: the entry each belongs to, and its size.
-fn data_files(archive: &Archive, data: &[StoredFile]) -> Result<HashMap<String, (usize, u64)>> {
-    let sizes: HashMap<&str, u64> = data.iter().map(|f| (f.name.as_str(), f.bytes)).collect();
+fn data_files(archive: &Archive, data: &[StoredFile]) -> Result<HashMap<String, (usize, Option<u64>)>> {
+    let sizes: HashMap<&str, Option<u64>> = data.iter().map(|f| (f.name.as_str(), f.bytes)).collect();
     let mut files = HashMap::new();
     for (index, entry) in archive.entries.iter().enumerate().filter(|(_, e)| e.desc == "TABLE DATA") {
         let Some(file) = &entry.file else { continue };
@@ -378,8 +417,8 @@ fn data_files(archive: &Archive, data: &[StoredFile]) -> Result<HashMap<String, 
 }
 
 /// The bytes of each table's data, by the number of the table's entry.
-fn weights(archive: &Archive, files: &HashMap<String, (usize, u64)>) -> HashMap<i32, u64> {
-    let entries = files.values().map(|(index, bytes)| (&archive.entries[*index], *bytes));
+fn weights(archive: &Archive, files: &HashMap<String, (usize, Option<u64>)>) -> HashMap<i32, u64> {
+    let entries = files.values().map(|(index, bytes)| (&archive.entries[*index], bytes.unwrap_or(0)));
     entries.flat_map(|(entry, bytes)| entry.dependencies.iter().map(move |id| (*id, bytes))).collect()
 }
 

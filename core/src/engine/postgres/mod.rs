@@ -4,7 +4,8 @@
 //! (`catalog`, `order`), rows by COPY in ranges of blocks (`plan`, `copy`), large objects page by page
 //! (`large_object`). It is written down as an archive that pg_restore reads (`archive`). A restore (`load`) checks the
 //! target (`place`, `preflight`), runs the archive's statements (`statements`, `schedule`, `build`) and lets the result
-//! appear at once.
+//! appear at once. What pg_dump itself made is restored in the same way: archives as if they were ours, scripts by
+//! `script`.
 
 mod address;
 mod archive;
@@ -41,6 +42,7 @@ mod quote;
 mod rename;
 mod roles;
 mod schedule;
+mod script;
 mod select;
 mod session;
 mod snapshot;
@@ -50,16 +52,20 @@ mod stats;
 mod superuser;
 mod turns;
 
+use std::collections::HashMap;
+use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::error::Result;
 use crate::id::EngineKind;
 use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
-use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use super::stock::{About, OneFile, StockDump, StockFolder};
+use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, StoredFile, Target};
 
 use connect::Server;
 
@@ -128,6 +134,42 @@ impl Engine for Postgres {
     async fn doctor(&self, options: &DoctorOptions) -> Vec<Check> {
         doctor::doctor(&self.server, options).await
     }
+}
+
+/// Opens a dump of pg_dump or pg_dumpall; none if it begins as something else.
+pub(crate) fn open_stock_dump(head: &[u8], input: Box<dyn BufRead + Send>) -> Option<Result<StockDump>> {
+    if archive::is_custom(head) {
+        return Some(archive::open_custom(input));
+    }
+    if archive::is_tar(head) {
+        return Some(archive::open_tar(input));
+    }
+    script::is_script(head).then(|| {
+        Ok(StockDump {
+            engine: EngineKind::Postgres,
+            about: About { format: "sql", created: None },
+            schema: Vec::new(),
+            data: vec![StoredFile { name: script::SCRIPT.to_owned(), bytes: None }],
+            ends: HashMap::new(),
+            files: Box::new(script::ScriptFile::new(input)),
+        })
+    })
+}
+
+/// Whether a file begins as one that pg_dump or pg_dumpall made.
+pub(crate) fn is_stock_dump(head: &[u8]) -> bool {
+    archive::is_custom(head) || archive::is_tar(head) || script::is_script(head)
+}
+
+/// Opens a directory archive of pg_dump.
+pub(crate) fn open_stock_folder(toc: &[u8], names: &[String]) -> Result<StockFolder> {
+    archive::open_folder(toc, names)
+}
+
+/// A dump directory as an archive in the custom format.
+pub(crate) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
+    let file = |name: &str| schema.iter().find(|(n, _)| n == name).map_or(&[][..], |(_, bytes)| bytes);
+    archive::write_custom(&archive::read(file("toc.dat"))?, &archive::read_blobs(file("blobs.toc"))?)
 }
 
 #[cfg(test)]

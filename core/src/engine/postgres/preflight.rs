@@ -81,12 +81,6 @@ pub(super) async fn check(
             format!("the backup is of version {source} and the target of {target}, which may not know all of it");
         warnings.push(Warning::new("older_server", message));
     }
-    for entry in &archive.entries {
-        if entry.desc == "TABLE DATA" && entry.copy.as_ref().is_none_or(String::is_empty) {
-            let message = format!("{} was dumped as INSERT statements", describe(entry));
-            return Err(Error::new(Code::UnsupportedDatabase, message).next("restore this archive with pg_restore"));
-        }
-    }
     Ok((adapt, warnings))
 }
 

@@ -124,7 +124,8 @@ impl Target for SqliteTarget {
             return Err(Error::new(Code::UnsupportedDatabase, "the backup is not one SQLite database file")
                 .next("restore it with the engine that it was made of"));
         };
-        let (path, bytes) = (self.path.clone(), file.bytes);
+        let bytes = file.bytes.ok_or_else(|| internal("the file's size is not known"))?;
+        let path = self.path.clone();
         let temp = blocking(move |_| reserve(&path, bytes)).await?;
         self.loading = Some(Loading { file: file.name.clone(), bytes, temp: Arc::new(temp) });
         Ok(())
@@ -132,7 +133,8 @@ impl Target for SqliteTarget {
 
     async fn load(&self, place: PartPlace<'_>, mut data: ByteStream<'_>) -> Result<()> {
         let loading = self.loading.as_ref().ok_or_else(|| internal("a part came before the preparation"))?;
-        let end = place.offset.checked_add(place.bytes).filter(|end| *end <= loading.bytes);
+        let bytes = place.bytes.ok_or_else(|| internal("the part's size is not known"))?;
+        let end = place.offset.checked_add(bytes).filter(|end| *end <= loading.bytes);
         let end = end.filter(|_| place.file == loading.file).ok_or_else(|| internal("a part lies outside the file"))?;
         let mut offset = place.offset;
         while let Some(piece) = data.next().await {
@@ -147,7 +149,7 @@ impl Target for SqliteTarget {
         if offset != end {
             return Err(internal("a part is shorter than it should be"));
         }
-        self.loaded.fetch_add(place.bytes, Ordering::Relaxed);
+        self.loaded.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! The verbs: one a file, with its options and what awaiting it does.
 
+mod artifacts;
 mod backup;
 mod database_stats;
 mod doctor;
 mod drill;
 mod export;
 mod health;
+mod import;
 mod list;
 mod metrics;
 mod restore;
@@ -22,12 +24,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use artifacts::Artifacts;
 pub use backup::Backup;
 pub use database_stats::AskDatabase;
 pub use doctor::Doctor;
 pub use drill::Drill;
-pub use export::Export;
+pub use export::{Export, ExportFormat};
 pub use health::Health;
+pub use import::Import;
 pub use list::List;
 pub use metrics::Metrics;
 pub use restore::Restore;
@@ -40,8 +44,8 @@ use crate::error::{Code, Error, Result};
 use crate::observe::counters::counted;
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
-    BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport, DrillReport, ExportReport, HealthReport,
-    RestoreReport, RotateKeyReport, VerifyReport,
+    ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport, DrillReport,
+    ExportReport, HealthReport, RestoreReport, RotateKeyReport, VerifyReport,
 };
 
 /// A verb with its options: await it to run it.
@@ -195,15 +199,19 @@ verbs! {
     backup(): Backup => BackupReport;
     /// Lists the backups there are, newest first. Needs no key.
     list(): List => Vec<BackupSummary>;
+    /// Lists the dumps of old scripts that lie in the store. Needs no key, and no store of ours.
+    artifacts(): Artifacts => Vec<ArtifactSummary>;
+    /// Turns the dump of an old script into a backup: restored into a scratch database, and backed up from there.
+    import(artifact): Import => BackupReport;
     /// Shows one backup in full. `backup` is an id, the beginning of one, or `latest`; so everywhere.
     show(backup): Show => BackupDetails;
-    /// Opens and checks every stored byte of one backup, and keeps the proof.
+    /// Opens and checks every stored byte of one backup, and keeps the proof. Takes the dumps of old scripts as well.
     verify(backup): Verify => VerifyReport;
     /// Restores one backup into a scratch database, compares counts and hashes, drops it, and keeps the proof.
     drill(backup): Drill => DrillReport;
-    /// Restores one backup into an empty database.
+    /// Restores one backup into an empty database; or the dump of an old script: its name in the store, a path or a URL.
     restore(backup): Restore => RestoreReport;
-    /// Writes one backup's dump into a folder, as the directory that stock tools load.
+    /// Writes one backup's dump into a folder, as stock tools load it.
     export(backup): Export => ExportReport;
     /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
     rotate_key(): RotateKey => RotateKeyReport;

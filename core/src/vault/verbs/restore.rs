@@ -18,8 +18,10 @@ use crate::vault::Vault;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Restore {
-    /// The backup: an id, the beginning of one, or `latest`.
+    /// The backup: an id, the beginning of one, or `latest`; or an artifact's name, path or URL.
     pub backup: String,
+    /// The passphrase that openssl encrypted the artifact with. Absent: the vault's.
+    pub artifact_passphrase: Option<Secret>,
     /// URL of the database to restore into: empty, or not there yet.
     pub target: Option<Secret>,
     /// Restore even though the target holds something.
@@ -42,6 +44,8 @@ pub struct Restore {
     pub clean: bool,
     /// Leave out what only a superuser may create.
     pub no_superuser: bool,
+    /// Which database of a dump that holds several: a script of pg_dumpall.
+    pub from_database: Option<String>,
 }
 
 impl Verb<Restore> {
@@ -141,6 +145,16 @@ impl Verb<Restore> {
     pub fn no_superuser(self) -> Self {
         self.with(|o| o.no_superuser = true)
     }
+
+    /// Opens an artifact with this passphrase instead of the vault's.
+    pub fn artifact_passphrase(self, passphrase: impl Into<Secret>) -> Self {
+        self.with(|o| o.artifact_passphrase = Some(passphrase.into()))
+    }
+
+    /// Restores this database of a dump that holds several: a script of pg_dumpall.
+    pub fn from_database(self, name: impl Into<String>) -> Self {
+        self.with(|o| o.from_database = Some(name.into()))
+    }
 }
 
 impl Perform for Restore {
@@ -148,17 +162,15 @@ impl Perform for Restore {
 
     async fn perform(self, vault: Vault, run: Run) -> Result<RestoreReport> {
         self.check()?;
-        let session = vault.session().await?;
-        let id = session.resolve(&self.backup).await?;
         let target = match &self.target {
-            Some(url) => engine::open(url.expose(), &session.settings)?,
+            Some(url) => engine::open(url.expose(), &vault.0.settings)?,
             None => {
                 return Err(Error::new(Code::MissingSetting, "no target was given")
                     .next("name the database to restore into; the vault's own is never the default"));
             }
         };
         let options = engine::RestoreOptions {
-            jobs: session.settings.jobs,
+            jobs: vault.0.settings.jobs,
             overwrite: self.overwrite,
             no_owner: self.no_owner,
             no_privileges: self.no_privileges,
@@ -168,7 +180,20 @@ impl Perform for Restore {
             map: self.map,
             clean: self.clean,
             no_superuser: self.no_superuser,
+            from_database: self.from_database,
         };
+        if let Some(artifact) = vault.artifact(&self.backup, self.artifact_passphrase).await? {
+            if self.promote || self.globals {
+                return Err(Error::new(
+                    Code::InvalidOption,
+                    "an artifact has neither counts to promote by nor globals",
+                )
+                .next("import it, and restore the backup that comes of it"));
+            }
+            return ops::artifact::restore(&artifact, &*target, &options, &run).await;
+        }
+        let session = vault.session().await?;
+        let id = session.resolve(&self.backup).await?;
         let suffix = engine::Suffix(session.clock.now());
         let promotion = self.promote.then_some(ops::promote::Promotion { queries: self.queries, suffix });
         let backup = run.until_cancelled(session.open_backup(&id)).await?;

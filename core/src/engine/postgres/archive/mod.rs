@@ -1,10 +1,15 @@
 //! pg_dump's archive format: the table of contents (`toc.dat`) that pg_restore reads, and the list of large objects.
 //!
-//! Pure functions from bytes to values and back. The layout is in docs/format.md, "PostgreSQL payload".
+//! Pure functions from bytes to values and back. Archives that pg_dump made in any of its formats (`custom`, `tar`, a
+//! directory) are read as directory archives of ours (`canonical`, `stock`).
 
 mod blobs;
+mod canonical;
+mod custom;
 mod entry;
 mod read;
+mod stock;
+mod tar;
 mod write;
 
 use jiff::civil::DateTime;
@@ -12,7 +17,10 @@ use jiff::civil::DateTime;
 pub(crate) use blobs::{blob_file, blob_oid, read_blobs, write_blobs};
 pub(crate) use entry::{Entry, Section};
 pub(crate) use read::read;
-pub(crate) use write::write;
+use stock::Missing;
+pub(crate) use stock::{is_custom, open_custom, open_folder, open_tar};
+pub(crate) use tar::is_tar;
+pub(crate) use write::{write, write_custom};
 
 /// The first bytes of every archive.
 const MAGIC: &[u8; 5] = b"PGDMP";
@@ -24,7 +32,7 @@ const VERSION: (u8, u8, u8) = (1, 14, 0);
 pub(crate) const END_OF_COPY: &[u8; 5] = b"\\.\n\n\n";
 
 /// What an archive tells of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     /// When the dump was made; the format knows no time zone, this crate writes UTC.
     pub(crate) created: DateTime,

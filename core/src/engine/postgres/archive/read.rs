@@ -1,46 +1,97 @@
-//! Reads the table of contents of archives in the directory and the custom format, as pg_dump 9.0 to 18 writes them.
+//! Reads the table of contents of archives in every format, as pg_dump 9.0 to 18 writes them.
+
+use std::io::Read;
 
 use jiff::civil::DateTime;
 
 use crate::error::{Code, Error, Result};
 
 use super::{Archive, Entry, Header, MAGIC, Section};
+use crate::engine::postgres::quote::{ident, qualified};
 
-/// An entry takes more bytes than this, however empty it is: a bound for how many there can be.
-const LEAST_ENTRY: usize = 60;
+/// A table of contents that is longer than this is refused: 1 GiB.
+const MAX_BYTES: u64 = 1 << 30;
 
-/// Reads a table of contents; data that follows it in the custom format is not looked at.
+/// The kind of a partitioned table, `p`.
+const PARTITIONED: i32 = 0x70;
+
+/// Entries for which room is made at once, whatever their number is said to be.
+const ROOM: usize = 4096;
+
+/// How an archive lies on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// One file: the table of contents, then blocks of data.
+    Custom,
+    /// Files in a folder or in a tar archive.
+    Files,
+}
+
+/// How the data of an archive in the custom layout is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    None,
+    /// zlib streams in the custom layout, gzip files in a directory.
+    Gzip,
+    Lz4,
+    Zstd,
+}
+
+/// What stands before the data.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) archive: Archive,
+    pub(crate) layout: Layout,
+    pub(crate) compression: Compression,
+}
+
+/// Reads the table of contents of a directory archive, whole.
 ///
 /// # Errors
 /// `Damaged` for anything that is no whole archive, `NewerFormat` for a version not known here,
 /// `UnsupportedDatabase` for one that is too old or not in UTF-8.
-pub(crate) fn read(bytes: &[u8]) -> Result<Archive> {
-    let mut input = Input { rest: bytes, minor: 0, custom: false };
-    let header = input.header()?;
-    let count = input.count()?;
-    let mut entries = Vec::with_capacity(count);
+pub(crate) fn read(mut bytes: &[u8]) -> Result<Archive> {
+    let contents = read_contents(&mut bytes)?;
+    if contents.layout != Layout::Custom && !bytes.is_empty() {
+        return Err(damaged(format!("{} bytes follow the last entry", bytes.len())));
+    }
+    Ok(contents.archive)
+}
+
+/// Reads a table of contents and leaves the reader behind it.
+///
+/// # Errors
+/// As [`read`], and the reader's own.
+pub(crate) fn read_contents(reader: &mut impl Read) -> Result<Contents> {
+    let mut input = Input { reader, left: MAX_BYTES, minor: 0, int_size: 4, offset_size: 8, layout: Layout::Files };
+    let (header, compression) = input.header()?;
+    let count = input.int()?;
+    let count = usize::try_from(count).map_err(|_| damaged(format!("{count} entries")))?;
+    let mut entries = Vec::with_capacity(count.min(ROOM));
     for number in 1..=count {
         entries.push(input.entry().map_err(|e| e.at(format!("entry {number} of {count}")))?);
     }
-    if !input.custom && !input.rest.is_empty() {
-        return Err(damaged(format!("{} bytes follow the last entry", input.rest.len())));
-    }
-    Ok(Archive { header, entries })
+    let layout = input.layout;
+    Ok(Contents { archive: Archive { header, entries }, layout, compression })
 }
 
 fn damaged(what: impl std::fmt::Display) -> Error {
     Error::new(Code::Damaged, format!("toc.dat: {what}")).next("use another copy of this dump or another backup")
 }
 
-struct Input<'a> {
-    rest: &'a [u8],
+struct Input<'a, R> {
+    reader: &'a mut R,
+    /// Bytes that may still be read.
+    left: u64,
     minor: u8,
-    custom: bool,
+    int_size: u8,
+    offset_size: u8,
+    layout: Layout,
 }
 
-impl<'a> Input<'a> {
-    fn header(&mut self) -> Result<Header> {
-        if self.take(MAGIC.len()).ok() != Some(MAGIC.as_slice()) {
+impl<R: Read> Input<'_, R> {
+    fn header(&mut self) -> Result<(Header, Compression)> {
+        if self.take(MAGIC.len()).ok().as_deref() != Some(MAGIC.as_slice()) {
             return Err(damaged("not an archive of pg_dump"));
         }
         let (major, minor, revision) = (self.byte()?, self.byte()?, self.byte()?);
@@ -53,24 +104,34 @@ impl<'a> Input<'a> {
             }
             _ => return Err(Error::new(Code::NewerFormat, version).next("update this program")),
         }
-        let (int_size, offset_size) = (self.byte()?, self.byte()?);
-        if (int_size, offset_size) != (4, 8) {
-            return Err(damaged(format!("integers of {int_size} and offsets of {offset_size} bytes")));
+        (self.int_size, self.offset_size) = (self.byte()?, self.byte()?);
+        if self.int_size != 4 || !(4..=8).contains(&self.offset_size) {
+            let (int, offset) = (self.int_size, self.offset_size);
+            return Err(damaged(format!("integers of {int} and offsets of {offset} bytes")));
         }
         match self.byte()? {
-            1 => self.custom = true,
+            1 => self.layout = Layout::Custom,
             3 | 5 => {}
             other => return Err(damaged(format!("unknown archive format {other}"))),
         }
-        // Compression: a level, since 1.15 the number of a method.
-        if self.minor >= 15 {
-            self.byte()?;
-        } else {
-            self.int()?;
-        }
+        let compression = self.compression()?;
         let created = self.created()?;
         let (database, server_version, tool_version) = (self.text()?, self.text()?, self.text()?);
-        Ok(Header { created, database, server_version, tool_version })
+        Ok((Header { created, database, server_version, tool_version }, compression))
+    }
+
+    /// A level of gzip; since 1.15 the number of a method.
+    fn compression(&mut self) -> Result<Compression> {
+        if self.minor < 15 {
+            return Ok(if self.int()? == 0 { Compression::None } else { Compression::Gzip });
+        }
+        match self.byte()? {
+            0 => Ok(Compression::None),
+            1 => Ok(Compression::Gzip),
+            2 => Ok(Compression::Lz4),
+            3 => Ok(Compression::Zstd),
+            other => Err(damaged(format!("unknown compression {other}"))),
+        }
     }
 
     fn created(&mut self) -> Result<DateTime> {
@@ -105,23 +166,34 @@ impl<'a> Input<'a> {
             4 => Section::PostData,
             other => return Err(damaged(format!("{desc} {tag} is in section {other}"))),
         };
-        let (defn, drop) = (self.text()?, self.text()?);
+        let (mut defn, drop) = (self.text()?, self.text()?);
         let (copy, namespace, tablespace) = (self.maybe()?, self.maybe()?, self.maybe()?);
-        let table_am = if self.minor >= 14 { self.maybe()? } else { None };
-        if self.minor >= 16 {
-            self.int()?; // relkind
+        let mut table_am = if self.minor >= 14 { self.maybe()? } else { None };
+        if self.minor >= 16
+            && self.int()? == PARTITIONED
+            && let (Some(name), Some(schema)) = (table_am.take(), &namespace)
+        {
+            // Nothing is stored in it, so it heeds no default.
+            defn += &format!("ALTER TABLE {} SET ACCESS METHOD {};\n", qualified(schema, &tag), ident(&name));
         }
         let owner = self.text()?;
-        self.text()?; // WITH OIDS
+        self.text()?; // WITH OIDS, which the COPY statement says as well.
         let mut dependencies = Vec::new();
         while let Some(text) = self.maybe()? {
             dependencies.push(number(&text, "dependency")?);
         }
-        let file = if self.custom {
-            self.take(9)?; // Where the data lies in the archive.
-            had_data.then(|| format!("{dump_id}.dat"))
-        } else {
-            Some(self.text()?).filter(|name| !name.is_empty())
+        let file = match self.layout {
+            Layout::Files => Some(self.text()?).filter(|name| !name.is_empty()),
+            Layout::Custom => {
+                // Where the data lies, which a pipe could not tell; 3: there is none.
+                let state = self.byte()?;
+                self.take(self.offset_size.into())?;
+                match state {
+                    1 | 2 => had_data.then(|| format!("{dump_id}.dat")),
+                    3 => None,
+                    other => return Err(damaged(format!("{desc} {tag} has data in state {other}"))),
+                }
+            }
         };
         Ok(Entry {
             dump_id,
@@ -142,13 +214,17 @@ impl<'a> Input<'a> {
         })
     }
 
-    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let (head, rest) = self
-            .rest
-            .split_at_checked(n)
-            .ok_or_else(|| damaged(format!("ends {} bytes too early", n - self.rest.len())))?;
-        self.rest = rest;
-        Ok(head)
+    /// The next bytes. Room is made as they come, so that a length alone allocates nothing.
+    fn take(&mut self, n: usize) -> Result<Vec<u8>> {
+        let wanted = u64::try_from(n).unwrap_or(u64::MAX);
+        self.left =
+            self.left.checked_sub(wanted).ok_or_else(|| damaged(format!("it is longer than {MAX_BYTES} bytes")))?;
+        let mut bytes = Vec::new();
+        self.reader.by_ref().take(wanted).read_to_end(&mut bytes).map_err(|e| Error::of_reader(e, "toc.dat"))?;
+        if bytes.len() < n {
+            return Err(damaged(format!("ends {} bytes too early", n - bytes.len())));
+        }
+        Ok(bytes)
     }
 
     fn byte(&mut self) -> Result<u8> {
@@ -156,26 +232,14 @@ impl<'a> Input<'a> {
     }
 
     fn int(&mut self) -> Result<i32> {
-        let sign = self.byte()?;
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(self.take(4)?);
-        let magnitude = i64::from(u32::from_le_bytes(bytes));
-        i32::try_from(if sign == 0 { magnitude } else { -magnitude }).map_err(|_| damaged("a number is out of range"))
+        let bytes = self.take(5)?;
+        int(&bytes).ok_or_else(|| damaged("a number is out of range"))
     }
 
-    fn count(&mut self) -> Result<usize> {
-        let count = self.int()?;
-        usize::try_from(count)
-            .ok()
-            .filter(|n| *n <= self.rest.len() / LEAST_ENTRY)
-            .ok_or_else(|| damaged(format!("{count} entries in {} bytes", self.rest.len())))
-    }
-
-    /// A text or NULL. The length is held against what is left before anything is allocated.
+    /// A text or NULL.
     fn maybe(&mut self) -> Result<Option<String>> {
         let Ok(length) = usize::try_from(self.int()?) else { return Ok(None) };
-        let bytes = self.take(length)?;
-        std::str::from_utf8(bytes).map(|text| Some(text.to_owned())).map_err(|_| {
+        String::from_utf8(self.take(length)?).map(Some).map_err(|_| {
             Error::new(Code::UnsupportedDatabase, "toc.dat: the dump is not in UTF-8")
                 .next("dump again with --encoding=UTF8")
         })
@@ -189,6 +253,13 @@ impl<'a> Input<'a> {
     fn number<T: std::str::FromStr>(&mut self, what: &str) -> Result<T> {
         number(&self.text()?, what)
     }
+}
+
+/// An integer of the format: a sign and four bytes of magnitude.
+pub(super) fn int(bytes: &[u8]) -> Option<i32> {
+    let (sign, magnitude) = bytes.split_first()?;
+    let magnitude = i64::from(u32::from_le_bytes(magnitude.try_into().ok()?));
+    i32::try_from(if *sign == 0 { magnitude } else { -magnitude }).ok()
 }
 
 fn number<T: std::str::FromStr>(text: &str, what: &str) -> Result<T> {

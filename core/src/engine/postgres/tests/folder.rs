@@ -54,7 +54,7 @@ async fn load(target: &dyn Engine, folder: &Path, files: &[(String, Vec<u64>)]) 
     let is_schema = |name: &str| matches!(name, "toc.dat" | "blobs.toc");
     let (schema, data): (Vec<_>, Vec<_>) = files.iter().partition(|f| is_schema(&f.0));
     let schema = schema.iter().map(|f| (f.0.clone(), std::fs::read(folder.join(&f.0)).unwrap().into())).collect();
-    let stored: Vec<_> = data.iter().map(|f| StoredFile { name: f.0.clone(), bytes: f.1.iter().sum() }).collect();
+    let stored: Vec<_> = data.iter().map(|f| StoredFile { name: f.0.clone(), bytes: Some(f.1.iter().sum()) }).collect();
     opened.prepare(schema, &stored).await.unwrap();
     let mut places = Vec::new();
     for (name, parts) in &data {
@@ -67,12 +67,12 @@ async fn load(target: &dyn Engine, folder: &Path, files: &[(String, Vec<u64>)]) 
     let load = |(file, offset, bytes): (String, u64, u64)| {
         let (opened, path) = (&opened, folder.join(&file));
         async move {
-            let place = PartPlace { file: &file, offset, bytes };
+            let place = PartPlace { file: &file, offset, bytes: Some(bytes) };
             let pieces = async_stream::try_stream! {
                 use std::io::{Read as _, Seek as _};
                 let mut file = std::fs::File::open(path).unwrap();
                 file.seek(std::io::SeekFrom::Start(place.offset)).unwrap();
-                let mut left = usize::try_from(place.bytes).unwrap();
+                let mut left = usize::try_from(bytes).unwrap();
                 while left > 0 {
                     let mut piece = vec![0; left.min(256 << 10)];
                     file.read_exact(&mut piece).unwrap();

@@ -147,7 +147,7 @@ impl Dump {
         let schema = of_role(FileRole::Schema).map(|f| (f.0.clone(), f.2.concat().into())).collect();
         let stored = |f: &(String, FileRole, Vec<Vec<u8>>)| StoredFile {
             name: f.0.clone(),
-            bytes: f.2.iter().map(|p| p.len() as u64).sum(),
+            bytes: Some(f.2.iter().map(|p| p.len() as u64).sum()),
         };
         let data: Vec<StoredFile> = of_role(FileRole::Data).map(stored).collect();
         target.prepare(schema, &data).await?;
@@ -155,7 +155,7 @@ impl Dump {
         for (name, _, parts) in of_role(FileRole::Data) {
             let mut offset = 0;
             for part in parts {
-                places.push((PartPlace { file: name, offset, bytes: part.len() as u64 }, part));
+                places.push((PartPlace { file: name, offset, bytes: Some(part.len() as u64) }, part));
                 offset += part.len() as u64;
             }
         }

@@ -132,12 +132,12 @@ async fn dump(path: &Path, options: &SnapshotOptions) -> Result<Dump> {
 
 async fn restore(dump: &Dump, path: &Path, overwrite: bool) -> Result<Vec<Warning>> {
     let mut target = engine(path).target(&restore_options(overwrite)).await?;
-    let bytes = dump.parts.iter().map(|p| p.len() as u64).sum();
+    let bytes = Some(dump.parts.iter().map(|p| p.len() as u64).sum());
     target.prepare(Vec::new(), &[StoredFile { name: dump.name.clone(), bytes }]).await?;
     let mut places = Vec::new();
     let mut offset = 0;
     for part in &dump.parts {
-        places.push((PartPlace { file: &dump.name, offset, bytes: part.len() as u64 }, part));
+        places.push((PartPlace { file: &dump.name, offset, bytes: Some(part.len() as u64) }, part));
         offset += part.len() as u64;
     }
     let loaded: Result<()> = stream::iter(places.into_iter().rev())

@@ -155,7 +155,7 @@ fn an_abandoned_restore_leaves_nothing() {
         let dump = small_dump(&place).await;
         let path = place.path("new.db");
         let bytes = dump.bytes().len() as u64;
-        let stored = [StoredFile { name: dump.name.clone(), bytes }];
+        let stored = [StoredFile { name: dump.name.clone(), bytes: Some(bytes) }];
 
         let mut aborted = engine(&path).target(&restore_options(false)).await.unwrap();
         aborted.prepare(Vec::new(), &stored).await.unwrap();
@@ -178,10 +178,10 @@ fn parts_that_do_not_fit_are_refused() {
     run(async {
         let place = Place::new();
         let mut target = engine(&place.path("new.db")).target(&restore_options(false)).await.unwrap();
-        let early = PartPlace { file: "a.db", offset: 0, bytes: 1 };
+        let early = PartPlace { file: "a.db", offset: 0, bytes: Some(1) };
         let piece = |n: usize| stream::iter([Ok(Bytes::from(vec![0; n]))]).boxed();
         assert_eq!(code(target.load(early, piece(1)).await), Code::Internal);
-        let two = ["a.db", "b.db"].map(|name| StoredFile { name: name.to_owned(), bytes: 100 });
+        let two = ["a.db", "b.db"].map(|name| StoredFile { name: name.to_owned(), bytes: Some(100) });
         assert_eq!(code(target.prepare(Vec::new(), &two).await), Code::UnsupportedDatabase);
         assert_eq!(
             code(target.prepare(vec![("toc.dat".to_owned(), Bytes::new())], &two[..1]).await),
@@ -195,7 +195,10 @@ fn parts_that_do_not_fit_are_refused() {
             ("a.db", 0, 10, 9),
             ("a.db", 0, 10, 11),
         ] {
-            assert_eq!(code(target.load(PartPlace { file, offset, bytes }, piece(given)).await), Code::Internal);
+            assert_eq!(
+                code(target.load(PartPlace { file, offset, bytes: Some(bytes) }, piece(given)).await),
+                Code::Internal
+            );
         }
         target.abort().await.unwrap();
         assert!(place.files().is_empty());
