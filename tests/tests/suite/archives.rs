@@ -353,7 +353,8 @@ async fn every_format_that_is_cut_off_is_refused_and_leaves_nothing() {
     let folder = world.path("uncompressed");
     assert!(pg_dump(&server, "archives_cut", &["-Fd", "-Z0"], &folder));
     let file = std::fs::read_dir(&folder).unwrap().flatten().map(|e| e.path());
-    let file = file.filter(|p| p.extension().is_some_and(|e| e == "dat") && !p.ends_with("toc.dat")).max().unwrap();
+    let of_a_table = |p: &PathBuf| p.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit());
+    let file = file.filter(of_a_table).max().unwrap();
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     must_fail(vault().await.verify(folder.to_str().unwrap()).await, Code::Damaged, "cut off");
