@@ -76,6 +76,7 @@ pub(crate) struct OneFile {
 
 /// A piece of such a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such files"))]
 pub(crate) enum Piece {
     /// These bytes.
     Bytes(Vec<u8>),

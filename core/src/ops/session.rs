@@ -288,7 +288,7 @@ fn ours_before_the_marker(name: &str) -> bool {
 fn is_old(name: &str, folders: &[&str]) -> bool {
     let name = name.strip_suffix(".sha256").unwrap_or(name);
     let in_folder = |folder: &&str| name.strip_prefix(*folder).is_some_and(|rest| rest.starts_with('/'));
-    layout::is_artifact(name) || folders.iter().any(|folder| in_folder(folder))
+    layout::is_artifact(name) || folders.iter().any(in_folder)
 }
 
 /// The marker comes last, and everything is create-only: hosts that do this at the same time end with one store.

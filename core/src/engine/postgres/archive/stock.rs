@@ -104,8 +104,11 @@ fn about(format: &'static str, header: &Header) -> About {
     About { format, created: Some(header.created) }
 }
 
+/// Whole files by name.
+type SchemaFiles = Vec<(String, Bytes)>;
+
 /// The schema files and the data files that an archive has as a directory of ours.
-fn files(made: &Canonical) -> Result<(Vec<(String, Bytes)>, Vec<StoredFile>)> {
+fn files(made: &Canonical) -> Result<(SchemaFiles, Vec<StoredFile>)> {
     let mut schema = vec![("toc.dat".to_owned(), Bytes::from(write(&made.archive)?))];
     let file = |name: String| StoredFile { name, bytes: None };
     let mut data: Vec<StoredFile> = Vec::new();

@@ -126,8 +126,7 @@ fn text_is_told_from_other_files() {
 
 #[test]
 fn the_file_is_handed_on_as_it_is() {
-    let script = WHOLE.repeat(1);
-    let mut file = ScriptFile::new(Box::new(std::io::Cursor::new(script.clone())));
+    let mut file = ScriptFile::new(Box::new(std::io::Cursor::new(WHOLE)));
     assert_eq!(file.next_file().unwrap().as_deref(), Some(SCRIPT));
     let mut out = Vec::new();
     loop {
@@ -137,7 +136,7 @@ fn the_file_is_handed_on_as_it_is() {
         }
         out.extend_from_slice(&piece);
     }
-    assert_eq!(out, script.as_bytes());
+    assert_eq!(out, WHOLE.as_bytes());
     assert_eq!(file.next_file().unwrap(), None);
 }
 
