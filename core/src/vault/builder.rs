@@ -284,6 +284,10 @@ enum StorePlace {
     Nowhere(Vec<(String, String)>),
 }
 
+fn no_store() -> Error {
+    Error::new(Code::MissingSetting, "no store was given").next("give `store` or set BACKUP_STORE_URL")
+}
+
 impl Place {
     pub(super) fn keys(&self) -> &KeyOptions {
         &self.keys
