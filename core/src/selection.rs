@@ -45,6 +45,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+#[cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "engines use them"))]
 impl Selection {
     /// Whether nothing is left out.
     #[must_use]
@@ -119,6 +120,7 @@ pub struct Mapping {
     pub tablespaces: BTreeMap<String, String>,
 }
 
+#[cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "engines use them"))]
 impl Mapping {
     /// Whether all names stay.
     #[must_use]
