@@ -104,7 +104,9 @@ pub(crate) fn decide(keep: &Keep, now: Timestamp, backups: &[Candidate]) -> Resu
     keep_bases(backups, &mut reasons);
     let decision = |candidate: &Candidate| match reasons.remove(&candidate.id) {
         Some(reasons) => Decision { id: candidate.id.clone(), keep: true, reasons },
-        None => Decision { id: candidate.id.clone(), keep: false, reasons: vec![format!("no rule of `{keep}` keeps it")] },
+        None => {
+            Decision { id: candidate.id.clone(), keep: false, reasons: vec![format!("no rule of `{keep}` keeps it")] }
+        }
     };
     Ok(backups.iter().map(decision).collect())
 }
@@ -119,7 +121,7 @@ fn choose<'a>(
     backups: impl Iterator<Item = &'a Candidate>,
 ) -> Reasons<'a> {
     let mut newest_first: Vec<_> = backups.collect();
-    newest_first.sort_by_key(|c| std::cmp::Reverse(c.id.order()));
+    newest_first.sort_by_cached_key(|c| std::cmp::Reverse(c.id.order()));
     let mut reasons = Reasons::new();
     let mut add = |candidate: &'a Candidate, why: String| reasons.entry(&candidate.id).or_default().push(why);
 
@@ -130,7 +132,9 @@ fn choose<'a>(
     if let Some(last) = last_written.filter(|last| newest_first.first() != Some(last)) {
         add(last, "newest by the store's clock".to_owned());
     }
-    for (proven, why) in [(Proven::Drilled, "newest drilled"), (Proven::Verified, "newest verified, and none is drilled")] {
+    for (proven, why) in
+        [(Proven::Drilled, "newest drilled"), (Proven::Verified, "newest verified, and none is drilled")]
+    {
         if let Some(found) = newest_first.iter().find(|c| c.proven == proven) {
             add(found, why.to_owned());
             break;

@@ -227,8 +227,7 @@ impl<'a> Oracle<'a> {
 
     fn chosen(&self, i: usize, among: &[usize]) -> bool {
         let (keep, me) = (self.keep, &self.all[i]);
-        let newer: Vec<usize> =
-            among.iter().copied().filter(|j| self.all[*j].id.order() > me.id.order()).collect();
+        let newer: Vec<usize> = among.iter().copied().filter(|j| self.all[*j].id.order() > me.id.order()).collect();
         let best = among.iter().map(|j| self.all[*j].proven).max().unwrap();
         let age = self.now.duration_since(me.id.started_at());
         let bucket = |p: usize, count: u32| {
@@ -280,7 +279,10 @@ fn every_history_is_decided_as_the_oracle_decides_it() {
             backups.reverse();
             let mut again = decide(&keep, now, &backups).unwrap();
             again.reverse();
-            prop_assert_eq!(again.iter().map(|d| d.keep).collect::<Vec<_>>(), decided.iter().map(|d| d.keep).collect::<Vec<_>>());
+            prop_assert_eq!(
+                again.iter().map(|d| d.keep).collect::<Vec<_>>(),
+                decided.iter().map(|d| d.keep).collect::<Vec<_>>()
+            );
             Ok(())
         })
         .unwrap();
