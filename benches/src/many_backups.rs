@@ -21,12 +21,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sql = "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y');";
     assert!(Command::new("sqlite3").arg(&database).arg(sql).status()?.success());
     let store = folder.path().join("store");
-    let builder = Vault::builder().database(format!("sqlite:{}", database.display())).store(store.display().to_string());
+    let builder =
+        Vault::builder().database(format!("sqlite:{}", database.display())).store(store.display().to_string());
     let vault = builder.unencrypted().open().await?;
     let id = vault.backup().await?.id;
     let first = store.join("shop").join(id.as_str());
     for n in 0..count - 1 {
-        copy(&first, id.as_str(), &format!("backup-{:04}{:02}{:02}-0200{:02}", 2001 + n / 336, n / 28 % 12 + 1, n % 28 + 1, n % 60))?;
+        copy(
+            &first,
+            id.as_str(),
+            &format!("backup-{:04}{:02}{:02}-0200{:02}", 2001 + n / 336, n / 28 % 12 + 1, n % 28 + 1, n % 60),
+        )?;
     }
     for what in ["cold", "warm", "warm"] {
         let began = Instant::now();
@@ -38,7 +43,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
         let plan = vault.prune().keep(Keep::gfs(7, 4, 12)).dry_run().await?;
         let planned = began.elapsed();
-        println!("{what}: newest {newest} in {ten:.2?}, all {all} in {whole:.2?}, prune of {} planned in {planned:.2?}", plan.decisions.len());
+        println!(
+            "{what}: newest {newest} in {ten:.2?}, all {all} in {whole:.2?}, prune of {} planned in {planned:.2?}",
+            plan.decisions.len()
+        );
     }
     Ok(())
 }

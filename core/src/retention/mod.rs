@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::{SignedDuration, Timestamp};
 
 pub use keep::Keep;
 
@@ -102,11 +102,10 @@ pub(crate) fn decide(keep: &Keep, now: Timestamp, backups: &[Candidate]) -> Resu
         }
     }
     keep_bases(backups, &mut reasons);
+    let no_rule = vec![format!("no rule of `{keep}` keeps it")];
     let decision = |candidate: &Candidate| match reasons.remove(&candidate.id) {
         Some(reasons) => Decision { id: candidate.id.clone(), keep: true, reasons },
-        None => {
-            Decision { id: candidate.id.clone(), keep: false, reasons: vec![format!("no rule of `{keep}` keeps it")] }
-        }
+        None => Decision { id: candidate.id.clone(), keep: false, reasons: no_rule.clone() },
     };
     Ok(backups.iter().map(decision).collect())
 }
@@ -161,12 +160,14 @@ fn choose<'a>(
             add(candidate, format!("written at {written} by the store's clock, which is later than its name says"));
         }
     }
-    let zoned: Vec<Zoned> = newest_first.iter().map(|c| c.id.started_at().to_zoned(zone.clone())).collect();
     for (count, name, period) in keep.periods() {
         let mut seen = HashSet::new();
-        for (candidate, at) in newest_first.iter().zip(&zoned) {
-            let key = period(at);
-            if seen.len() < count as usize && seen.insert(key.clone()) {
+        for candidate in &newest_first {
+            if seen.len() >= count as usize {
+                break;
+            }
+            let key = period(&candidate.id.started_at().to_zoned(zone.clone()));
+            if seen.insert(key.clone()) {
                 add(candidate, format!("{name} of {key}"));
             }
         }

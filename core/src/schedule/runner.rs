@@ -53,7 +53,7 @@ pub(crate) async fn run_due(host: &Host, agenda: &Agenda, run: &Run) -> Result<R
     };
     let (due, mut waiting) = run.until_cancelled(find_due(host, agenda, report.at)).await?;
     if !due.is_empty() {
-        waiting = run_under_lease(host, agenda, run, &mut report).await?;
+        waiting = Box::pin(run_under_lease(host, agenda, run, &mut report)).await?;
     }
     report.next = agenda.next(report.at).into_iter().map(|(job, at)| JobNext { job, at, retry: false }).collect();
     for retry in waiting {
@@ -116,7 +116,7 @@ async fn run_under_lease(host: &Host, agenda: &Agenda, run: &Run, report: &mut R
         }
         lease
     });
-    let result = work(host, agenda, epoch, &lost, run, report).await;
+    let result = Box::pin(work(host, agenda, epoch, &lost, run, report)).await;
     done.cancel();
     if let Some(Ok(lease)) = keeper.join_next().await
         && let Err(e) = lease.release().await
@@ -215,8 +215,8 @@ async fn attempt(
     run: &Run,
 ) -> Result<Option<BackupId>> {
     let (limited, stop) = run.limited();
-    let doing = perform(host, agenda, job, slot, &limited);
-    tokio::pin!(doing);
+    // On the heap: the state of a whole verb is too much for the stacks of small threads.
+    let mut doing = Box::pin(perform(host, agenda, job, slot, &limited));
     let left = host.ends.map(|ends| ends.saturating_duration_since(tokio::time::Instant::now()));
     let deadline: Duration = agenda.deadline.min(left.unwrap_or(Duration::MAX));
     let late = tokio::select! {
@@ -252,7 +252,7 @@ async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run)
         }
         Job::Verify => {
             let id = session.resolve("latest").await?;
-            ops::verify::verify(session, &id, run).await?;
+            Box::pin(ops::verify::verify(session, &id, run)).await?;
             slot.claim(session, Some(&id)).await?;
             Ok(Some(id))
         }
@@ -263,7 +263,7 @@ async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run)
                 None => (host.engine()?.sibling(&scratch_name()?, session.settings.work_dir.as_deref())?, true),
             };
             let scratch = Scratch { engine, ours, queries: agenda.drill_queries.clone() };
-            ops::drill::drill(session, &id, &scratch, run).await?;
+            Box::pin(ops::drill::drill(session, &id, &scratch, run)).await?;
             slot.claim(session, Some(&id)).await?;
             Ok(Some(id))
         }
@@ -274,7 +274,7 @@ async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run)
                 grace: agenda.grace,
                 orphan_grace: host.orphan_grace,
             };
-            run.until_cancelled(ops::prune::prune(session, &order)).await?;
+            Box::pin(run.until_cancelled(ops::prune::prune(session, &order))).await?;
             slot.claim(session, None).await?;
             Ok(None)
         }

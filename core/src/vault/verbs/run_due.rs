@@ -65,7 +65,7 @@ pub(crate) async fn run_due(
         orphan_grace: ORPHAN_GRACE,
         ends: within.and_then(|within| tokio::time::Instant::now().checked_add(within)),
     };
-    schedule::run_due(&host, agenda, run).await
+    Box::pin(schedule::run_due(&host, agenda, run)).await
 }
 
 /// This process, for people who wonder who is at work.
