@@ -113,6 +113,17 @@ impl Run {
         }
     }
 
+    /// The same run with a token of its own, which is cancelled with this one's or alone.
+    pub(crate) fn limited(&self) -> (Self, CancellationToken) {
+        let token = self.cancel.child_token();
+        (Self { cancel: token.clone(), ..self.clone() }, token)
+    }
+
+    /// Whether the caller has cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
     /// Runs a future until it ends or the caller cancels.
     ///
     /// # Errors

@@ -146,6 +146,12 @@ pub struct BackupSummary {
     pub drilled_at: Option<Timestamp>,
     /// Whether the newest proof of all failed.
     pub failing: bool,
+    /// Until when a hold keeps it, if there is one.
+    #[serde(default)]
+    pub held_until: Option<Timestamp>,
+    /// Since when it is marked for deletion, if it is: a later `prune` deletes it, and `hold` takes the mark back.
+    #[serde(default)]
+    pub marked_at: Option<Timestamp>,
 }
 
 /// One backup in full, as `show` gives it; what is sealed is opened with the key.
@@ -335,4 +341,88 @@ pub struct RotateKeyReport {
     pub added: String,
     /// The slot removed.
     pub removed: Option<String>,
+}
+
+/// A hold that was placed or taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct HoldReport {
+    /// The backup.
+    pub id: BackupId,
+    /// Until when it is held now.
+    pub held_until: Option<Timestamp>,
+}
+
+/// What a prune did, or would do, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct PruneReport {
+    /// Whether it was only asked what would be done.
+    pub dry_run: bool,
+    /// The policy, as text.
+    pub keep: String,
+    /// Each backup, newest first, with what becomes of it.
+    pub decisions: Vec<PruneDecision>,
+    /// What runs that died left behind, and what deletions that were cut short left: removed now.
+    pub swept: Vec<BackupId>,
+    /// Bytes that were freed.
+    pub freed_bytes: u64,
+    /// What the store did not allow.
+    pub refused: Vec<Refusal>,
+}
+
+/// What becomes of one backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PruneDecision {
+    /// The backup.
+    pub backup: BackupId,
+    /// What is done now.
+    pub action: PruneAction,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// From when on a marked backup is deleted.
+    pub deletes_at: Option<Timestamp>,
+}
+
+/// What a prune does with a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum PruneAction {
+    /// It stays.
+    Keep,
+    /// It is marked now; a prune after the time of grace deletes it.
+    Mark,
+    /// It was marked before, and its time has not come.
+    Wait,
+    /// It is deleted now.
+    Delete,
+}
+
+impl PruneAction {
+    /// The action's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Mark => "mark",
+            Self::Wait => "wait",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// Something that the store did not allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Refusal {
+    /// The backup that stays for now.
+    pub backup: BackupId,
+    /// The stable code of the error.
+    pub code: String,
+    /// What the store said.
+    pub message: String,
 }

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 
 use crate::error::Code;
 use crate::progress::Progress;
+use crate::schedule::{Plan, ScheduleStatus};
 use crate::vault::{VaultOptions, describe_verbs};
 
 /// Describes everything that crosses into other languages: `vault` (the options of a vault), `verbs` (each with its
-/// `name`, `doc`, what it `takes` beside the `options`, and its `report`), `progress`, error `codes` (with the kind of
+/// `name`, `doc`, what it `takes` beside the `options`, and its `report`), `schedule` (the `plan` that starts one and the
+/// `status` of one that runs), `progress`, error `codes` (with the kind of
 /// each and when it is used), and the named types under `$defs`.
 #[must_use]
 pub fn describe() -> Value {
@@ -19,11 +21,12 @@ pub fn describe() -> Value {
     let vault = types.subschema_for::<VaultOptions>();
     let progress = types.subschema_for::<Progress>();
     let verbs = describe_verbs(&mut types);
+    let schedule = json!({ "plan": types.subschema_for::<Plan>(), "status": types.subschema_for::<ScheduleStatus>() });
     let codes: Vec<Value> = Code::ALL
         .iter()
         .map(|code| json!({ "code": code.as_str(), "kind": code.kind(), "doc": code.meaning() }))
         .collect();
-    json!({ "vault": vault, "verbs": verbs, "progress": progress, "codes": codes, "$defs": types.take_definitions(true) })
+    json!({ "vault": vault, "verbs": verbs, "schedule": schedule, "progress": progress, "codes": codes, "$defs": types.take_definitions(true) })
 }
 
 #[cfg(test)]

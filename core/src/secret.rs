@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::{Code, Error, Result};
@@ -27,6 +28,15 @@ impl Secret {
         &self.0
     }
 }
+
+/// In a time that does not depend on where two secrets differ.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::retention::Keep;
+use crate::schedule::Plan;
+use crate::secret::Secret;
 use crate::selection::Selection;
 use crate::settings::{Codec, ReadBack, Settings};
 
@@ -238,6 +241,56 @@ pub(super) enum Command {
     Metrics,
     /// Ask the database how it is doing: connections, sizes, slow queries, locks, replication
     DatabaseStats,
+    /// Delete the backups that no rule keeps, and what dead runs left behind
+    #[command(after_help = "Example:\n  lastgood prune --keep '7d 4w 12m' --dry-run")]
+    Prune {
+        /// What is kept: `7d 4w 12m`, `within=30d`, `5`, `tag=release` [env: BACKUP_RETENTION]
+        #[arg(long, value_name = "RULES")]
+        keep: Option<Keep>,
+        /// Tell what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Seconds from the mark to the deletion; 0 deletes at once
+        #[arg(long, value_name = "SECONDS")]
+        grace: Option<u64>,
+    },
+    /// Keep one backup from being deleted
+    #[command(
+        after_help = "Example:\n  lastgood hold backup-20261121 --until 2027-12-31T00:00:00Z --reason 'audit 2026'"
+    )]
+    Hold {
+        /// Id, beginning of one, or `latest`
+        backup: String,
+        /// The hold ends then by itself
+        #[arg(long, value_name = "TIME")]
+        until: Option<jiff::Timestamp>,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Take back every hold on one backup
+    #[command(after_help = "Example:\n  lastgood release backup-20261121")]
+    Release {
+        /// Id, beginning of one, or `latest`
+        backup: String,
+    },
+    /// Run backups, verifications, drills and prunes by a plan, until stopped
+    #[command(
+        after_help = "Example:\n  lastgood schedule --cron '0 2 * * *' --time-zone Europe/Berlin --keep '7d 4w 12m'"
+    )]
+    Schedule {
+        #[command(flatten)]
+        plan: PlanArgs,
+    },
+    /// Do what the plan says is due, and end: for cron and timers
+    #[command(after_help = "Example:\n  */5 * * * * lastgood run-due --cron '0 2 * * *'")]
+    RunDue {
+        #[command(flatten)]
+        plan: PlanArgs,
+        /// Be done within so many seconds
+        #[arg(long, value_name = "SECONDS")]
+        within: Option<u64>,
+    },
     /// Does one task on a SQLite file for another process of this library
     #[cfg(feature = "sqlite")]
     #[command(hide = true)]
@@ -302,6 +355,77 @@ impl SelectArgs {
             exclude_data: self.exclude_data,
             schema_only: self.schema_only,
             data_only: false,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct PlanArgs {
+    /// When backups run [default: BACKUP_SCHEDULE, or `0 2 * * *`]
+    #[arg(long, value_name = "CRON")]
+    cron: Option<String>,
+    /// When the newest backup is verified, or `off` [default: `0 4 * * 1`]
+    #[arg(long, value_name = "CRON")]
+    verify: Option<String>,
+    /// When the newest backup is drilled, or `off` [default: `0 5 1 * *`]
+    #[arg(long, value_name = "CRON")]
+    drill: Option<String>,
+    /// When old backups are deleted, or `off` [default: `0 6 * * *`]
+    #[arg(long, value_name = "CRON")]
+    prune: Option<String>,
+    /// Time zone of these expressions
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// What is kept: `7d 4w 12m`, `within=30d`, `5`, `tag=release` [env: BACKUP_RETENTION]
+    #[arg(long, value_name = "RULES")]
+    keep: Option<Keep>,
+    /// Label of the backups; may be repeated
+    #[arg(long)]
+    tag: Vec<String>,
+    /// Back up the server's roles and tablespaces as well (PostgreSQL)
+    #[arg(long)]
+    globals: bool,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Empty database to use for drills
+    #[arg(long, value_name = "URL")]
+    drill_target: Option<String>,
+    /// Query that must succeed in a drill; may be repeated
+    #[arg(long, value_name = "SQL")]
+    drill_query: Vec<String>,
+    /// Wait up to so many seconds, by chance, before each job
+    #[arg(long, value_name = "SECONDS")]
+    jitter: Option<u64>,
+    /// Leave out what was missed by more than an hour
+    #[arg(long)]
+    skip_missed: bool,
+    /// Cancel a job after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<u64>,
+    /// Give another host up that was silent for so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    lease: Option<u64>,
+}
+
+impl PlanArgs {
+    pub(super) fn plan(self) -> Plan {
+        Plan {
+            backup: self.cron,
+            verify: self.verify,
+            drill: self.drill,
+            prune: self.prune,
+            time_zone: self.time_zone,
+            keep: self.keep,
+            tags: self.tag,
+            globals: self.globals,
+            select: self.select.selection(),
+            drill_target: self.drill_target.map(Secret::from),
+            drill_queries: self.drill_query,
+            jitter_seconds: self.jitter,
+            skip_missed: self.skip_missed,
+            deadline_seconds: self.deadline,
+            lease_seconds: self.lease,
+            ..Plan::default()
         }
     }
 }

@@ -11,8 +11,9 @@ use clap::Parser;
 
 use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
+use crate::schedule::{ScheduleHandle, ScheduleStatus};
 use crate::secret::Secret;
-use crate::vault::{Backup, ExportFormat, Health, Restore, Vault, VaultOptions, read_secret};
+use crate::vault::{Backup, ExportFormat, Health, Prune, Restore, Vault, VaultOptions, read_secret};
 use crate::{Mapping, Selection};
 use args::{Args, Command, FormatArg};
 use output::Output;
@@ -36,8 +37,8 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
     let cancel = CancellationToken::new();
     let interrupt = cancel.clone();
     let listener = tokio::spawn(async move {
-        // The first Ctrl-C cleans up; the second one ends the process as usual.
-        if tokio::signal::ctrl_c().await.is_ok() {
+        // The first Ctrl-C, or request to end, cleans up; the second one ends the process as usual.
+        if asked_to_end().await.is_ok() {
             interrupt.cancel();
         }
     });
@@ -50,6 +51,20 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
             ExitCode::from(e.kind().exit_code())
         }
     }
+}
+
+/// Waits for Ctrl-C, or for what service managers send.
+async fn asked_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Result<()> {
@@ -188,12 +203,52 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         Command::Metrics => Output::print(&vault.metrics().cancel(cancel).await?),
         Command::DatabaseStats => output.database_stats(&vault.database_stats().cancel(cancel).await?),
         Command::Doctor => Ok(()),
+        Command::Prune { keep, dry_run, grace } => {
+            let options = Prune { keep, dry_run, grace_seconds: grace };
+            output.prune(&vault.prune().options(options).cancel(cancel).await?)
+        }
+        Command::Hold { backup, until, reason } => {
+            let verb = until.into_iter().fold(vault.hold(backup), |verb, until| verb.until(until));
+            output.hold(&verb.reason(reason).cancel(cancel).await?)
+        }
+        Command::Release { backup } => output.hold(&vault.release(backup).cancel(cancel).await?),
+        Command::RunDue { plan, within } => {
+            let verb = within.into_iter().fold(vault.run_due(), |verb, seconds| verb.within_seconds(seconds));
+            let report = verb.plan(plan.plan()).on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            let report = report?;
+            output.run_due(&report)?;
+            report.first_failure().map_or(Ok(()), Err)
+        }
+        Command::Schedule { plan } => {
+            let handle = vault.schedule("").plan(plan.plan()).start()?;
+            tokio::select! {
+                () = follow(&handle, output) => {}
+                () = cancel.cancelled() => {}
+            }
+            handle.stop().await;
+            Ok(())
+        }
         #[cfg(feature = "sqlite")]
         Command::SqliteTask => Ok(()),
         Command::RotateKey { new_key_file, to_recipient, keep_old, allow_weak } => {
             let report = rotate(&vault, new_key_file, to_recipient, keep_old, allow_weak).await?;
             output.rotate_key(&report)
         }
+    }
+}
+
+/// Tells what a schedule does, until it has stopped.
+async fn follow(handle: &ScheduleHandle, output: &Output) {
+    let mut seen = ScheduleStatus::default();
+    while let Some(now) = handle.changed(&seen).await {
+        let told = match &now.last {
+            Some(report) if now.last != seen.last => output.run_due(report),
+            _ => Ok(()),
+        };
+        // Standard output may be gone; the schedule goes on.
+        let _ = told;
+        seen = now;
     }
 }
 

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use crate::error::{Code, Error, Result};
 use crate::report::{
-    ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, Promoted, RestoreReport,
-    RotateKeyReport, VerifyReport, Warning,
+    ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, HoldReport, Promoted,
+    PruneReport, RestoreReport, RotateKeyReport, VerifyReport, Warning,
 };
+use crate::schedule::RunDueReport;
 
 pub(super) struct Output {
     json: bool,
@@ -150,6 +151,53 @@ impl Output {
         })
     }
 
+    pub(super) fn prune(&self, r: &PruneReport) -> Result<()> {
+        self.say(r, || {
+            let mut rows = vec![["BACKUP", "ACTION", "WHY"].map(str::to_owned)];
+            rows.extend(r.decisions.iter().map(|d| {
+                let at = d.deletes_at.map(|at| format!("; deleted from {at} on")).unwrap_or_default();
+                [d.backup.to_string(), d.action.as_str().to_owned(), d.reasons.join("; ") + &at]
+            }));
+            let mut text = table(&rows);
+            let would = if r.dry_run { "would be " } else { "" };
+            for id in &r.swept {
+                let _ = writeln!(text, "{id}: what a dead run left {would}removed");
+            }
+            for refused in &r.refused {
+                let _ = writeln!(text, "warning[{}]: {} stays: {}", refused.code, refused.backup, refused.message);
+            }
+            let _ = writeln!(text, "{} {would}freed", size(r.freed_bytes));
+            text
+        })
+    }
+
+    pub(super) fn hold(&self, r: &HoldReport) -> Result<()> {
+        self.say(r, || match r.held_until {
+            Some(until) => format!("{} is held until {until}\n", r.id),
+            None => format!("{} is not held\n", r.id),
+        })
+    }
+
+    pub(super) fn run_due(&self, r: &RunDueReport) -> Result<()> {
+        self.say(r, || {
+            let mut text = String::new();
+            for ran in &r.ran {
+                let of = ran.backup.as_ref().map(|id| format!(" of {id}")).unwrap_or_default();
+                let _ = match &ran.error {
+                    None => writeln!(text, "{} {}{of} for {}", ran.ended_at, ran.job, ran.slot),
+                    Some(e) => writeln!(text, "{} {} FAILED [{}]: {}", ran.ended_at, ran.job, e.code, e.message),
+                };
+            }
+            if let Some(holder) = &r.held_by {
+                let _ = writeln!(text, "{holder} is at work");
+            }
+            if let Some(next) = r.next.iter().min_by_key(|next| next.at) {
+                let _ = writeln!(text, "next: {} at {}", next.job, next.at);
+            }
+            text
+        })
+    }
+
     pub(super) fn error(&self, e: &Error) {
         let text = if self.json {
             format!("{}\n", json!({ "error": e }))
@@ -184,6 +232,12 @@ impl Output {
 }
 
 fn proof(b: &BackupSummary) -> String {
+    let held = b.held_until.map(|_| ", held").unwrap_or_default();
+    let marked = b.marked_at.map(|_| ", marked for deletion").unwrap_or_default();
+    proven(b) + held + marked
+}
+
+fn proven(b: &BackupSummary) -> String {
     match (b.failing, b.drilled_at, b.verified_at) {
         (true, ..) => "FAILED".to_owned(),
         (_, Some(at), _) => format!("drilled {} ago", age(at)),

@@ -45,7 +45,86 @@ pub(crate) fn in_backup(database: &DatabaseName, id: &BackupId, object: &str) ->
 
 /// Holds a backup's name while it is being made.
 pub(crate) fn reservation(database: &DatabaseName, id: &BackupId) -> String {
-    format!("{database}/control/{id}.run")
+    format!("{database}/{CONTROL}/{id}.run")
+}
+
+/// The folder of what runs keep about themselves: reservations, marks, the lease, the schedule's records.
+const CONTROL: &str = "control";
+
+/// Says that a folder is no backup any more, whatever appears in it later.
+pub(crate) fn void(database: &DatabaseName, id: &BackupId) -> String {
+    format!("{database}/{CONTROL}/{id}.void")
+}
+
+/// Says that a backup is going to be deleted.
+pub(crate) fn mark(database: &DatabaseName, id: &BackupId) -> String {
+    format!("{database}/{CONTROL}/{id}.delete")
+}
+
+/// What an object of a database's folder, named relative to it, is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    InBackup(BackupId, String),
+    Reservation(BackupId),
+    Void(BackupId),
+    Mark(BackupId),
+    Other,
+}
+
+/// Understands the name of an object relative to its database's folder.
+pub(crate) fn place(name: &str) -> Place {
+    let Some((folder, object)) = name.split_once('/') else { return Place::Other };
+    if folder != CONTROL {
+        return folder.parse().map_or(Place::Other, |id| Place::InBackup(id, object.to_owned()));
+    }
+    let Some((id, kind)) = object.rsplit_once('.') else { return Place::Other };
+    match (id.parse(), kind) {
+        (Ok(id), "run") => Place::Reservation(id),
+        (Ok(id), "void") => Place::Void(id),
+        (Ok(id), "delete") => Place::Mark(id),
+        _ => Place::Other,
+    }
+}
+
+/// The folder of the lease of a database's runs.
+pub(crate) fn lease(database: &DatabaseName) -> String {
+    format!("{database}/{CONTROL}/lease")
+}
+
+/// Is written anew to learn the store's time.
+pub(crate) fn clock(database: &DatabaseName) -> String {
+    format!("{database}/{CONTROL}/clock.json")
+}
+
+/// The folder of the slots that runs have claimed.
+pub(crate) fn slots(database: &DatabaseName) -> String {
+    format!("{database}/{CONTROL}/slots")
+}
+
+/// The `n`-th claim of a slot of a job, counted from 1.
+pub(crate) fn slot(database: &DatabaseName, job: &str, slot: Timestamp, n: u32) -> String {
+    format!("{}/{job}-{}-{n}.json", slots(database), time(slot))
+}
+
+/// What a job did last.
+pub(crate) fn job(database: &DatabaseName, job: &str) -> String {
+    format!("{database}/{CONTROL}/jobs/{job}.json")
+}
+
+/// A hold on a backup: it is not deleted before this time.
+pub(crate) fn hold(until: Timestamp) -> String {
+    format!("hold-{}.json", time(until))
+}
+
+/// Until when a hold holds, if the name is one.
+pub(crate) fn hold_until(name: &str) -> Option<Timestamp> {
+    let text = name.strip_prefix("hold-")?.strip_suffix(".json")?;
+    let at = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", text).ok()?;
+    Some(at.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+fn time(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S").to_string()
 }
 
 /// Says that an operation failed when it last ran.
@@ -80,14 +159,9 @@ pub(crate) fn key_file_number(name: &str) -> Option<u32> {
 
 /// A proof of a backup; `-2`, `-3` … when two end in the same second.
 pub(crate) fn proof(at: Timestamp, kind: ProofKind, attempt: u32) -> String {
-    let time = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S");
+    let time = time(at);
     let tail = if attempt < 2 { String::new() } else { format!("-{attempt}") };
     format!("proof-{time}-{}{tail}.json", kind.as_str())
-}
-
-/// The backup whose name an object of the database's folder holds, if it is a reservation.
-pub(crate) fn reserved(folder: &str, object: &str) -> Option<BackupId> {
-    (folder == "control").then(|| object.strip_suffix(".run")?.parse().ok())?
 }
 
 /// When the check of a proof ended, and its kind, from its name.

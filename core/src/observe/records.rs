@@ -25,7 +25,7 @@ pub(crate) struct Records {
     pub(crate) newest: Option<Header>,
     /// When the newest run was started, complete or not.
     pub(crate) last_attempt: Option<Timestamp>,
-    /// Bytes of all objects of this database in the store.
+    /// Bytes of all objects below the names of backups, complete or not.
     pub(crate) stored_bytes: u64,
     pub(crate) verify: Proven,
     pub(crate) drill: Proven,
@@ -48,18 +48,20 @@ pub(crate) async fn read(session: &Session) -> Result<Records> {
     let mut reserved = Vec::new();
     let mut proofs = Vec::new();
     let mut records = Records::default();
-    for (name, bytes) in session.repository.list(session.database.as_str()).await? {
-        records.stored_bytes += bytes;
-        let Some((folder, object)) = name.split_once('/') else { continue };
-        if let Some(id) = layout::reserved(folder, object) {
-            reserved.push(id);
-        } else if let Ok(id) = folder.parse::<BackupId>() {
-            if object == layout::MANIFEST {
-                complete.push(id);
-            } else if let Some((at, kind)) = layout::proof_parts(object) {
-                proofs.push((at, kind, id, object.to_owned()));
+    for (id, entry) in session.census().await? {
+        records.stored_bytes += entry.bytes();
+        if entry.reservation.is_some() {
+            reserved.push(id.clone());
+        }
+        if !entry.is_committed() {
+            continue;
+        }
+        for object in entry.objects.into_keys() {
+            if let Some((at, kind)) = layout::proof_parts(&object) {
+                proofs.push((at, kind, id.clone(), object));
             }
         }
+        complete.push(id);
     }
     complete.sort_by_key(BackupId::order);
     records.complete = complete.len() as u64;
@@ -67,7 +69,6 @@ pub(crate) async fn read(session: &Session) -> Result<Records> {
     records.last_attempt = complete.last().into_iter().chain(&reserved).map(BackupId::started_at).max();
     records.oldest = complete.first().map(BackupId::started_at);
     records.newest = newest(session, &complete).await?;
-    proofs.retain(|(_, _, id, _)| complete.contains(id));
     // The newest first; names of one second are in the order they were written.
     proofs.sort_by(|a, b| (b.0, &b.3).cmp(&(a.0, &a.3)));
     records.verify = proven(session, ProofKind::Verify, &proofs).await?;

@@ -55,7 +55,7 @@ enum Kind {
 
 /// The artifacts of a store, newest first by the time in their names.
 pub(crate) async fn list(repository: &Repository) -> Result<Vec<ArtifactSummary>> {
-    let objects = repository.list("").await?;
+    let objects = repository.sizes("").await?;
     let mut found: Vec<ArtifactSummary> = objects
         .iter()
         .filter_map(|(name, bytes)| {
@@ -89,7 +89,7 @@ impl Artifact {
             Ok(Some(bytes)) => Kind::File(bytes),
             // A folder is no object, which file systems tell in their own way.
             Ok(None) | Err(_) => {
-                let files = repository.list(&name).await?;
+                let files = repository.sizes(&name).await?;
                 if !files.contains_key("toc.dat") {
                     return Ok(None);
                 }

@@ -8,6 +8,7 @@ use tracing::{Instrument, info_span};
 use super::pipeline::{Event, Pipeline, codec_of};
 use super::session::{Session, millis_since};
 use super::size;
+use super::slot::Slot;
 use super::volumes::{VolumeOptions, Volumes};
 use crate::engine::{Engine, Selection, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
@@ -25,72 +26,73 @@ use crate::storage::Created;
 /// Names tried when several backups start in the same second.
 const ATTEMPTS: u32 = 100;
 
+/// What kind of backup is made.
+#[derive(Debug, Default)]
+pub(crate) struct BackupOrder<'a> {
+    pub(crate) tags: Vec<String>,
+    pub(crate) globals: bool,
+    pub(crate) select: Selection,
+    /// Of a database that an artifact was restored into: the backup's name and point are the artifact's.
+    pub(crate) origin: Option<ConsistencyPoint>,
+    /// The slot of the schedule that it is for.
+    pub(crate) slot: Option<&'a Slot>,
+}
+
 pub(crate) async fn backup(
     session: &Arc<Session>,
     engine: &dyn Engine,
-    tags: Vec<String>,
-    globals: bool,
-    select: Selection,
+    order: BackupOrder<'_>,
     run: &Run,
 ) -> Result<BackupReport> {
-    make(session, engine, tags, globals, select, None, run).await
-}
-
-/// Makes a backup of a database that an artifact was restored into. Its name and point are the artifact's.
-pub(super) async fn import(
-    session: &Arc<Session>,
-    engine: &dyn Engine,
-    tags: Vec<String>,
-    origin: ConsistencyPoint,
-    run: &Run,
-) -> Result<BackupReport> {
-    make(session, engine, tags, false, Selection::default(), Some(origin), run).await
-}
-
-async fn make(
-    session: &Arc<Session>,
-    engine: &dyn Engine,
-    tags: Vec<String>,
-    globals: bool,
-    select: Selection,
-    origin: Option<ConsistencyPoint>,
-    run: &Run,
-) -> Result<BackupReport> {
-    let started = origin.as_ref().map_or_else(|| session.clock.now(), |origin| origin.at);
+    let started = order.origin.as_ref().map_or_else(|| session.clock.now(), |origin| origin.at);
     run.begin(Phase::Preparing, None);
-    let id = reserve(session, started).await?;
+    let (id, reservation) = reserve(session, started).await?;
     let span = info_span!("backup", backup_id = %id, database = %session.database);
-    Backup { session, engine, id: &id, started, tags, globals, select, origin }.run(run).instrument(span).await
+    let BackupOrder { tags, globals, select, origin, slot } = order;
+    Backup { session, engine, id: &id, reservation, started, tags, globals, select, origin, slot }
+        .run(run)
+        .instrument(span)
+        .await
 }
 
 /// Takes a name that no other run has, by a create-only object.
-async fn reserve(session: &Session, started: jiff::Timestamp) -> Result<BackupId> {
+async fn reserve(session: &Session, started: jiff::Timestamp) -> Result<(BackupId, Vec<u8>)> {
     for attempt in 1..=ATTEMPTS {
         let id = BackupId::at(started, attempt);
         let manifest = layout::in_backup(&session.database, &id, layout::MANIFEST);
-        if session.repository.size(&manifest).await?.is_some() {
+        // A name that was given up stays so.
+        let taken = [manifest, layout::void(&session.database, &id)];
+        if session.repository.size(&taken[0]).await?.is_some() || session.repository.size(&taken[1]).await?.is_some() {
             continue;
         }
         let record = serde_json::json!({ "run": random_hex::<16>()?, "started_at": started });
         let name = layout::reservation(&session.database, &id);
-        if session.repository.create(&name, format!("{record}\n").into_bytes()).await? == Created::New {
-            return Ok(id);
+        let record = format!("{record}\n").into_bytes();
+        if session.repository.create(&name, record.clone()).await? == Created::New {
+            return Ok((id, record));
         }
     }
     Err(Error::new(Code::Busy, format!("{ATTEMPTS} backups of {} were started in this second", session.database))
         .next("try again"))
 }
 
+fn given_up(id: &BackupId) -> Error {
+    Error::new(Code::Busy, format!("{id} took so long that another run gave it up")).next("run again")
+}
+
 struct Backup<'a> {
     session: &'a Arc<Session>,
     engine: &'a dyn Engine,
     id: &'a BackupId,
+    /// What holds the name.
+    reservation: Vec<u8>,
     started: jiff::Timestamp,
     tags: Vec<String>,
     globals: bool,
     select: Selection,
     /// The artifact that it is an import of.
     origin: Option<ConsistencyPoint>,
+    slot: Option<&'a Slot>,
 }
 
 /// What was read and stored.
@@ -133,7 +135,22 @@ impl Backup<'_> {
         self.check_strict(&dumped.summary)?;
         run.begin(Phase::Committing, None);
         run.until_cancelled(self.read_back(&dumped.volumes)).await?;
+        self.still_ours().await?;
+        if let Some(slot) = self.slot {
+            slot.claim(self.session, Some(self.id)).await?;
+        }
         Ok((dumped, data_key))
+    }
+
+    /// A run that was suspended for long may have been given up meanwhile, and its objects removed.
+    async fn still_ours(&self) -> Result<()> {
+        let name = layout::reservation(&self.session.database, self.id);
+        let found = self.session.repository.get(&name, self.reservation.len() as u64).await;
+        match found {
+            Ok(Some(found)) if found == self.reservation => Ok(()),
+            Err(e) if e.code() != Code::Damaged => Err(e),
+            _ => Err(given_up(self.id)),
+        }
     }
 
     /// Removes what a failed run stored. What cannot be removed keeps its reservation, so that no later run takes its name.
@@ -323,6 +340,10 @@ impl Backup<'_> {
         // The commit: from here on the backup exists, and not before.
         if session.repository.create(&self.object(layout::MANIFEST), manifest).await? == Created::Exists {
             return Err(Error::new(Code::Busy, format!("{} was committed by another run", self.id)).next("run again"));
+        }
+        // Whoever gives a run up writes the void first and looks for the manifest afterwards: one sees the other.
+        if session.repository.size(&layout::void(&session.database, self.id)).await?.is_some() {
+            return Err(given_up(self.id));
         }
         tracing::info!(backup_id = %self.id, source_bytes = header.source_bytes, stored_bytes = header.stored_bytes, "backup committed");
         Ok(BackupReport {

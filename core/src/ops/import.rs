@@ -44,7 +44,8 @@ async fn through(
         kind: "artifact".to_owned(),
         position: format!("{} ({}){checksum}", artifact.name(), origin.format),
     };
-    let mut report = backup::import(session, scratch, tags, point, run).await?;
+    let order = backup::BackupOrder { tags, origin: Some(point), ..backup::BackupOrder::default() };
+    let mut report = backup::backup(session, scratch, order, run).await?;
     report.warnings.splice(0..0, restored.warnings);
     Ok(report)
 }

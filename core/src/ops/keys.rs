@@ -34,7 +34,7 @@ pub(crate) enum Keys {
     /// The repository's identity was opened.
     Open(Box<OpenKeys>),
     /// Recipients only: new backups can be sealed and signed, none opened.
-    Sealing { recipients: Recipients, epoch: u32, authenticator: Box<Authenticator> },
+    Sealing { recipients: Recipients, epoch: u32, authenticator: Box<Authenticator>, verifier: Verifier },
 }
 
 /// The repository's identity, and what opened it.
@@ -63,7 +63,10 @@ impl Keys {
             Some(key) => {
                 let epoch = slots(repository).await?.iter().map(|s| s.epoch).max().unwrap_or(1);
                 let authenticator = Box::new(Authenticator::of_signing_key(key.clone()));
-                Ok(Self::Sealing { recipients: options.recipients.clone(), epoch, authenticator })
+                // It believes itself, and whom it is told to believe.
+                let trusted = options.trusted_signers.iter().cloned().chain([key.signer()]).collect();
+                let verifier = Verifier::new(None, trusted);
+                Ok(Self::Sealing { recipients: options.recipients.clone(), epoch, authenticator, verifier })
             }
             None => Err(Error::new(Code::MissingSetting, "recipients were given without a key that opens the store")
                 .next("give the key as well, or a signing key that readers trust")),
@@ -161,7 +164,21 @@ impl Keys {
     pub(crate) fn check(&self, auth: &Auth, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Unencrypted => Verifier::of_anybody().check(bytes, auth),
+            Self::Sealing { verifier, .. } => verifier.check(bytes, auth),
             _ => self.opened()?.verifier.check(bytes, auth),
+        }
+    }
+
+    /// Whether this host can back up and open nothing.
+    pub(crate) fn is_sealing(&self) -> bool {
+        matches!(self, Self::Sealing { .. })
+    }
+
+    /// Refuses a host that cannot tell its backups from what somebody else put there.
+    pub(crate) fn can_tell(&self) -> Result<()> {
+        match self {
+            Self::Locked { encrypted } => Err(locked(*encrypted)),
+            _ => Ok(()),
         }
     }
 

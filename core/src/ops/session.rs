@@ -1,6 +1,5 @@
 //! An open store: its marker, its keys, and the database in it that the vault is about.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,23 +52,10 @@ impl Session {
 
     /// The ids of the database's committed backups, oldest first.
     pub(crate) async fn committed(&self) -> Result<Vec<BackupId>> {
-        Ok(self.objects().await?.into_keys().collect::<Vec<_>>()).map(|mut ids: Vec<BackupId>| {
-            ids.sort_by_key(BackupId::order);
-            ids
-        })
-    }
-
-    /// The objects of each committed backup, by name.
-    pub(crate) async fn objects(&self) -> Result<BTreeMap<BackupId, Vec<String>>> {
-        let mut backups: BTreeMap<BackupId, Vec<String>> = BTreeMap::new();
-        for name in self.repository.list(self.database.as_str()).await?.into_keys() {
-            let Some((folder, object)) = name.split_once('/') else { continue };
-            if let Ok(id) = folder.parse() {
-                backups.entry(id).or_default().push(object.to_owned());
-            }
-        }
-        backups.retain(|_, objects| objects.iter().any(|o| o == layout::MANIFEST));
-        Ok(backups)
+        let committed = self.census().await?.into_iter().filter(|(_, entry)| entry.is_committed());
+        let mut ids: Vec<_> = committed.map(|(id, _)| id).collect();
+        ids.sort_by_key(BackupId::order);
+        Ok(ids)
     }
 
     /// Finds a backup by `latest`, its id or the beginning of it.
@@ -136,14 +122,19 @@ impl Session {
             return Err(Error::new(Code::Damaged, format!("{id} is {is}, its store is {store}"))
                 .next("use another copy of the store"));
         }
-        let auth: Auth = parse_auth(stored.auth.get()).map_err(|e| e.at(id))?;
-        self.keys.check(&auth, &stored.signed()).map_err(|e| e.at(id))?;
+        self.authenticate(id, &stored)?;
         let data_key = if encrypted { Some(self.data_key(id).await?) } else { None };
         let body = stored.body(|sealed| match &data_key {
             Some(key) => self.open_body(key, id, &stored.header_sha256(), sealed),
             None => Err(Error::new(Code::KeyRequired, format!("{id} is encrypted"))),
         })?;
         Ok(Arc::new(Opened { stored, body, data_key, manifest_sha256: sha256_hex(&bytes) }))
+    }
+
+    /// Checks that somebody who is believed wrote this manifest.
+    pub(crate) fn authenticate(&self, id: &BackupId, stored: &Stored) -> Result<()> {
+        let auth: Auth = parse_auth(stored.auth.get()).map_err(|e| e.at(id))?;
+        self.keys.check(&auth, &stored.signed()).map_err(|e| e.at(id))
     }
 
     /// The backup's data key, from its newest key file.
@@ -201,6 +192,13 @@ impl Session {
 
     /// Reads a proof and checks who wrote it.
     pub(crate) async fn proof(&self, id: &BackupId, name: &str) -> Result<Proof> {
+        let (proof, auth, signed) = self.proof_as_stored(id, name).await?;
+        self.keys.check(&auth, &signed).map_err(|e| e.at(name).at(id))?;
+        Ok(proof)
+    }
+
+    /// Reads a proof; gives it with its authentication, unchecked, and the bytes that it covers.
+    pub(crate) async fn proof_as_stored(&self, id: &BackupId, name: &str) -> Result<(Proof, Auth, Vec<u8>)> {
         let missing = || Error::new(Code::ObjectMissing, format!("{id}/{name} is gone"));
         let bytes = self
             .repository
@@ -208,11 +206,10 @@ impl Session {
             .await?
             .ok_or_else(missing)?;
         let (proof, auth, signed) = Proof::decode(&bytes).map_err(|e| e.at(name).at(id))?;
-        self.keys.check(&parse_auth(auth.get())?, &signed).map_err(|e| e.at(name).at(id))?;
         if proof.backup != *id {
             return Err(Error::new(Code::Damaged, format!("{id}/{name} is a proof of {}", proof.backup)));
         }
-        Ok(proof)
+        Ok((proof, parse_auth(auth.get())?, signed))
     }
 }
 

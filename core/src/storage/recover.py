@@ -294,7 +294,9 @@ def main():
         return recover(args)
     say("Backups here; give one of them and a new folder:")
     for path in sorted(STORE.glob("*/backup-*/manifest.json")):
-        print(path.parent.relative_to(STORE).as_posix())
+        # A void says that it is no backup any more: it was being deleted, or its run was given up.
+        if not (path.parent.parent / "control" / (path.parent.name + ".void")).exists():
+            print(path.parent.relative_to(STORE).as_posix())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
@@ -27,6 +28,22 @@ pub(crate) enum Created {
     New,
     /// An object of that name is there already, with other bytes.
     Exists,
+}
+
+/// An object, as the store tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) bytes: u64,
+    /// By the store's clock; some stores know whole seconds only.
+    pub(crate) modified: Timestamp,
+}
+
+impl From<&object_store::ObjectMeta> for Meta {
+    fn from(meta: &object_store::ObjectMeta) -> Self {
+        let nanos = i32::try_from(meta.last_modified.timestamp_subsec_nanos()).unwrap_or(0);
+        let modified = Timestamp::new(meta.last_modified.timestamp(), nanos).unwrap_or(Timestamp::MIN);
+        Self { bytes: meta.size, modified }
+    }
 }
 
 impl Repository {
@@ -69,11 +86,25 @@ impl Repository {
 
     /// The size of an object; `None` when it is not there.
     pub(crate) async fn size(&self, name: &str) -> Result<Option<u64>> {
+        Ok(self.meta(name).await?.map(|meta| meta.bytes))
+    }
+
+    /// Size and date of an object; `None` when it is not there.
+    pub(crate) async fn meta(&self, name: &str) -> Result<Option<Meta>> {
         match self.store.head(&self.path(name)?).await {
-            Ok(meta) => Ok(Some(meta.size)),
+            Ok(meta) => Ok(Some(Meta::from(&meta))),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(e) => Err(store_error(e, name)),
         }
+    }
+
+    /// The time by the store's clock: the date that it gives to the object `name`, which is written anew.
+    pub(crate) async fn time(&self, name: &str) -> Result<Timestamp> {
+        self.put(name, b"{}\n".to_vec()).await?;
+        let meta = self.meta(name).await?;
+        meta.map(|meta| meta.modified).ok_or_else(|| {
+            Error::new(Code::StoreUnavailable, format!("{name} was written and is not there")).next("check the store")
+        })
     }
 
     /// Writes an object that must not exist yet. `bytes` must be unlike those of any other writer.
@@ -105,21 +136,31 @@ impl Repository {
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
         match self.store.delete(&self.path(name)?).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            // So stores say that a retention rule of theirs protects it.
+            Err(e @ (StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => {
+                Err(Error::new(Code::StoreDenied, store_error(e, name).message())
+                    .next("the store keeps it by a rule of its own; delete it when that allows"))
+            }
             Err(e) => Err(store_error(e, name)),
         }
     }
 
-    /// The objects below a folder with their sizes, by name relative to it.
-    pub(crate) async fn list(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
+    /// The objects below a folder, by name relative to it.
+    pub(crate) async fn list(&self, folder: &str) -> Result<BTreeMap<String, Meta>> {
         let prefix = if folder.is_empty() { self.root.clone() } else { self.path(folder)? };
         let mut objects = BTreeMap::new();
         let mut listing = self.store.list((!prefix.as_ref().is_empty()).then_some(&prefix));
         while let Some(meta) = listing.try_next().await.map_err(|e| store_error(e, folder))? {
             if let Some(name) = relative(&prefix, &meta.location) {
-                objects.insert(name, meta.size);
+                objects.insert(name, Meta::from(&meta));
             }
         }
         Ok(objects)
+    }
+
+    /// The objects below a folder with their sizes, by name relative to it.
+    pub(crate) async fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
+        Ok(self.list(folder).await?.into_iter().map(|(name, meta)| (name, meta.bytes)).collect())
     }
 
     /// The names of the folders right below the root.
@@ -210,9 +251,10 @@ mod tests {
         let repo = repository();
         repo.put("db/backup/manifest.json", vec![1]).await.unwrap();
         assert_eq!(repo.folders().await.unwrap(), ["db"]);
+        let listed = repo.list("db").await.unwrap();
         assert_eq!(
-            repo.list("db").await.unwrap().into_iter().collect::<Vec<_>>(),
-            [("backup/manifest.json".to_owned(), 1)]
+            listed.iter().map(|(n, m)| (n.as_str(), m.bytes)).collect::<Vec<_>>(),
+            [("backup/manifest.json", 1)]
         );
         assert_eq!(repo.get("none", 1).await.unwrap(), None);
         assert_eq!(repo.get("db/backup/manifest.json", 0).await.unwrap_err().code(), Code::Damaged);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -25,12 +26,14 @@ pub(super) struct Fake {
     part: usize,
     /// Fail while reading this file.
     pub(super) broken_file: Option<String>,
+    /// The server is out of reach, for all fakes that share it.
+    pub(super) down: Arc<AtomicBool>,
 }
 
 impl Fake {
     pub(super) fn new(files: Files, part: usize) -> Self {
         let server = Arc::new(Mutex::new(BTreeMap::from([("home".to_owned(), files)])));
-        Self { server, name: "home".to_owned(), part, broken_file: None }
+        Self { server, name: "home".to_owned(), part, broken_file: None, down: Arc::default() }
     }
 
     pub(super) fn other(&self, name: &str) -> Self {
@@ -72,6 +75,9 @@ impl Engine for Fake {
 
     async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
         options.select.must_be_everything("a fake")?;
+        if self.down.load(Ordering::Relaxed) {
+            return Err(Error::new(Code::DatabaseUnavailable, "the server is down"));
+        }
         let content = self.files().ok_or_else(|| Error::new(Code::DatabaseNotFound, "no such database"))?;
         let file = |(name, bytes): (&String, &Vec<u8>)| DumpFile {
             name: name.clone(),

@@ -3,3 +3,7 @@
 
 mod fake;
 mod life;
+mod prune;
+mod schedule;
+mod sim;
+mod simulation;

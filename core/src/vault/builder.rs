@@ -324,6 +324,14 @@ impl Place {
         Ok((repository, marker, keys))
     }
 
+    /// The store's URL, where it has one.
+    pub(super) fn url(&self) -> Option<String> {
+        match &self.store {
+            StorePlace::Url(url, _) => Some(url.to_string()),
+            StorePlace::Given(_) | StorePlace::Nowhere(_) => None,
+        }
+    }
+
     pub(super) async fn databases(&self) -> Result<Vec<DatabaseName>> {
         let folders = self.repository(false)?.folders().await?;
         Ok(folders.iter().filter_map(|f| f.parse().ok()).collect())

@@ -9,6 +9,15 @@ use crate::error::{Code, Error, Result};
 use crate::observe::Alerts;
 use crate::secret::Secret;
 
+/// A variable of the environment; an empty one is not there.
+pub(super) fn var(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(Some(value)),
+        Ok(_) | Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Error::new(Code::InvalidOption, format!("{name} is not valid UTF-8"))),
+    }
+}
+
 impl VaultBuilder {
     /// Takes from the environment what was not given yet.
     ///
@@ -20,11 +29,7 @@ impl VaultBuilder {
     /// The store's own variables (`AWS_*`, `AZURE_*`, `GOOGLE_*`) are always heeded.
     #[must_use]
     pub fn env(mut self) -> Self {
-        if let Err(e) = self.take_env(&|name| match std::env::var(name) {
-            Ok(value) if !value.is_empty() => Ok(Some(value)),
-            Ok(_) | Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(_)) => Err(Error::new(Code::InvalidOption, format!("{name} is not valid UTF-8"))),
-        }) {
+        if let Err(e) = self.take_env(&var) {
             self.errors.push(e);
         }
         self

@@ -4,6 +4,7 @@ mod artifacts;
 mod builder;
 mod env;
 mod options;
+mod schedule;
 mod verbs;
 
 use std::fmt;
@@ -15,6 +16,7 @@ pub use builder::VaultBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use env::read_secret;
 pub use options::VaultOptions;
+pub use schedule::Schedule;
 #[cfg(feature = "schema")]
 pub(crate) use verbs::describe as describe_verbs;
 pub use verbs::*;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{Perform, Verb};
 use crate::error::{Code, Error, Result};
 use crate::ops;
+use crate::ops::backup::BackupOrder;
 use crate::progress::Run;
 use crate::report::BackupReport;
 use crate::selection::Selection;
@@ -82,6 +83,8 @@ impl Perform for Backup {
         }
         let engine = Arc::clone(vault.engine()?);
         let session = vault.session_or_create().await?;
-        ops::backup::backup(&session, &*engine, self.tags, self.globals, self.select, &run).await
+        let order =
+            BackupOrder { tags: self.tags, globals: self.globals, select: self.select, ..BackupOrder::default() };
+        ops::backup::backup(&session, &*engine, order, &run).await
     }
 }

@@ -7,11 +7,14 @@ mod doctor;
 mod drill;
 mod export;
 mod health;
+mod hold;
 mod import;
 mod list;
 mod metrics;
+pub(crate) mod prune;
 mod restore;
 mod rotate_key;
+pub(crate) mod run_due;
 mod show;
 mod verify;
 
@@ -31,11 +34,14 @@ pub use doctor::Doctor;
 pub use drill::Drill;
 pub use export::{Export, ExportFormat};
 pub use health::Health;
+pub use hold::{Hold, Release};
 pub use import::Import;
 pub use list::List;
 pub use metrics::Metrics;
+pub use prune::Prune;
 pub use restore::Restore;
 pub use rotate_key::RotateKey;
+pub use run_due::RunDue;
 pub use show::Show;
 pub use verify::Verify;
 
@@ -45,8 +51,9 @@ use crate::observe::counters::counted;
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
     ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport, DrillReport,
-    ExportReport, HealthReport, RestoreReport, RotateKeyReport, VerifyReport,
+    ExportReport, HealthReport, HoldReport, PruneReport, RestoreReport, RotateKeyReport, VerifyReport,
 };
+use crate::schedule::RunDueReport;
 
 /// A verb with its options: await it to run it.
 ///
@@ -213,6 +220,14 @@ verbs! {
     restore(backup): Restore => RestoreReport;
     /// Writes one backup's dump into a folder, as stock tools load it.
     export(backup): Export => ExportReport;
+    /// Deletes the backups that no rule keeps, and what dead runs left behind. Marks first, deletes after a time of grace.
+    prune(): Prune => PruneReport;
+    /// Keeps one backup from being deleted, until a date or until `release`.
+    hold(backup): Hold => HoldReport;
+    /// Takes back every hold on one backup.
+    release(backup): Release => HoldReport;
+    /// Does what the plan says is due: each slot once, however many hosts try. Says what it did, and what failed.
+    run_due(): RunDue => RunDueReport;
     /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
     rotate_key(): RotateKey => RotateKeyReport;
     /// Tells whether database, store, backups and drills are as they should be; what fails is in the report.
