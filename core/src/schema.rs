@@ -12,7 +12,8 @@ use crate::vault::{VaultOptions, describe_verbs};
 
 /// Describes everything that crosses into other languages: `vault` (the options of a vault), `verbs` (each with its
 /// `name`, `doc`, what it `takes` beside the `options`, and its `report`), `progress`, error `codes` (with the kind of
-/// each and when it is used), and the named types under `$defs`.
+/// each and when it is used), and the named types under `$defs`. Texts that are paths have the format `path` or
+/// `url-or-path`.
 #[must_use]
 pub fn describe() -> Value {
     let mut types = SchemaGenerator::default();
