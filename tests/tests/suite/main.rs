@@ -33,4 +33,5 @@ mod stock_tools;
 mod stores;
 mod subscriptions;
 mod testkit_itself;
+mod vectors;
 mod world;
