@@ -11,6 +11,7 @@ mod by_hand;
 mod classic;
 mod corruption;
 mod doctor;
+mod examples;
 mod faults;
 mod half_restored;
 mod hygiene;
