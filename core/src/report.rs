@@ -325,6 +325,7 @@ pub struct ExportReport {
     /// The backup.
     pub id: BackupId,
     /// The folder that was written.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "path")))]
     pub folder: String,
     /// Files in it.
     pub files: u64,

@@ -13,8 +13,8 @@ use crate::vault::{VaultOptions, describe_verbs};
 
 /// Describes everything that crosses into other languages: `vault` (the options of a vault), `verbs` (each with its
 /// `name`, `doc`, what it `takes` beside the `options`, and its `report`), `schedule` (the `plan` that starts one and the
-/// `status` of one that runs), `progress`, error `codes` (with the kind of
-/// each and when it is used), and the named types under `$defs`.
+/// `status` of one that runs), `progress`, error `codes` (with the kind of each and when it is used), and the named
+/// types under `$defs`. Texts that are paths have the format `path` or `url-or-path`.
 #[must_use]
 pub fn describe() -> Value {
     let mut types = SchemaGenerator::default();

@@ -65,6 +65,7 @@ pub struct Settings {
     /// What is read back before a commit. Default: sizes.
     pub read_back: ReadBack,
     /// Folder for temporary copies (SQLite snapshots). Default: the system's.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "path")))]
     pub work_dir: Option<PathBuf>,
     /// Fail when the database holds something that cannot be backed up. Default: false (a warning in the manifest).
     pub strict: bool,

@@ -176,6 +176,16 @@ fn only(mut databases: Vec<DatabaseName>) -> Result<DatabaseName> {
     }
 }
 
+/// Where the database and the store are, without credentials: `postgres://app@db/shop in s3://acme-backups/prod`.
+impl fmt::Display for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.engine {
+            Some(engine) => write!(f, "{} in {}", engine.describe(), self.0.place),
+            None => write!(f, "any database in {}", self.0.place),
+        }
+    }
+}
+
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let database = self.0.engine.as_ref().map(|e| e.describe());

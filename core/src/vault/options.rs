@@ -23,6 +23,7 @@ pub struct VaultOptions {
     /// URL of the database to back up: `postgres://…`, `sqlite:path`.
     pub database: Option<Secret>,
     /// Where backups lie: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, `file:///folder`, or a path.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "url-or-path")))]
     pub store: Option<String>,
     /// Open also when no store is given: to verify and restore artifacts by their paths or URLs.
     pub without_store: bool,
@@ -33,12 +34,15 @@ pub struct VaultOptions {
     /// What opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
     pub key: Option<Secret>,
     /// File that holds the key.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "path")))]
     pub key_file: Option<PathBuf>,
     /// File with age or SSH identities that open the store.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "path")))]
     pub identity_file: Option<PathBuf>,
     /// Further recipients (`age1…`, `ssh-ed25519 …`) of each backup's data key.
     pub recipients: Vec<String>,
     /// File with the key with which a host that holds only recipients signs its manifests.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "path")))]
     pub signing_key_file: Option<PathBuf>,
     /// Public keys of hosts that hold only recipients, whose backups are to be believed.
     pub trusted_signers: Vec<String>,

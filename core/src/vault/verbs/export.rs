@@ -21,6 +21,7 @@ pub struct Export {
     /// The backup: an id, the beginning of one, or `latest`.
     pub backup: String,
     /// The folder to write: new, or empty; for classic artifacts any folder.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "path")))]
     pub folder: Option<PathBuf>,
     /// What is written. Default: the dump directory.
     pub format: ExportFormat,

@@ -126,15 +126,21 @@ async fn watched<R: Serialize>(vault: &Vault, verb: &'static str, work: impl Fut
 }
 
 /// Options are read from JSON for callers in other languages.
-async fn perform_json<O>(vault: &Vault, verb: &'static str, options: Value, run: Run) -> Result<Value>
+///
+/// Boxed: a future with room for any verb in it, once in each frame that passes it on, fills the stack of a worker
+/// thread (2 MiB) in a build without optimization.
+fn perform_json<O>(vault: &Vault, verb: &'static str, options: Value, run: Run) -> BoxFuture<'static, Result<Value>>
 where
     O: Perform + DeserializeOwned,
     O::Report: Serialize,
 {
-    let options: O = serde_json::from_value(options)
-        .map_err(|e| Error::new(Code::InvalidOption, format!("options of {verb}: {e}")))?;
-    let report = watched(vault, verb, options.perform(vault.clone(), run)).await?;
-    serde_json::to_value(report).map_err(|e| Error::new(Code::Internal, format!("report of {verb}: {e}")))
+    let vault = vault.clone();
+    Box::pin(async move {
+        let options: O = serde_json::from_value(options)
+            .map_err(|e| Error::new(Code::InvalidOption, format!("options of {verb}: {e}")))?;
+        let report = watched(&vault, verb, options.perform(vault.clone(), run)).await?;
+        serde_json::to_value(report).map_err(|e| Error::new(Code::Internal, format!("report of {verb}: {e}")))
+    })
 }
 
 /// The table of verbs: for each its name, what it takes beside its options, the options and the report.

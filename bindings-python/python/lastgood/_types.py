@@ -1,0 +1,977 @@
+"""What goes into verbs and comes out of them, and the errors."""
+
+# Made by generate.py from core/api.json: change that, and run it again.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from . import _values
+from ._errors import BackupError
+from ._values import Data
+
+ErrorCode: TypeAlias = Literal[
+    "invalid_url",
+    "invalid_option",
+    "missing_setting",
+    "not_compiled_in",
+    "weak_passphrase",
+    "key_required",
+    "wrong_key",
+    "unauthenticated",
+    "key_slot",
+    "backup_not_found",
+    "backup_ambiguous",
+    "object_missing",
+    "damaged",
+    "newer_format",
+    "not_a_store",
+    "store_unavailable",
+    "store_denied",
+    "store_not_found",
+    "database_unavailable",
+    "too_many_connections",
+    "recovery_conflict",
+    "tls_failed",
+    "pooler_mode",
+    "row_security",
+    "database_denied",
+    "database_not_found",
+    "database_error",
+    "database_changed",
+    "unsupported_database",
+    "unsupported_object",
+    "target_not_empty",
+    "target_in_use",
+    "missing_role",
+    "missing_extension",
+    "drill_mismatch",
+    "disk_full",
+    "local_file",
+    "busy",
+    "unhealthy",
+    "cancelled",
+    "internal",
+]
+"""The codes that errors have."""
+
+
+class InvalidError(BackupError):
+    """Errors of the kind `invalid`, by their codes.
+
+    - `invalid_url`: A database or store URL cannot be understood.
+    - `invalid_option`: A name, a number or a combination of options is malformed.
+    - `missing_setting`: A setting that the call needs was given neither as an argument nor in the environment.
+    - `not_compiled_in`: The engine or store exists but was not compiled in.
+    - `backup_ambiguous`: An abbreviated id fits several backups.
+    """
+
+    kind: ClassVar[str] = "invalid"
+
+
+class RefusedError(BackupError):
+    """Errors of the kind `refused`, by their codes.
+
+    - `weak_passphrase`: The passphrase is too short or too easily guessed.
+    - `key_slot`: The key slot does not exist, or is the last one and cannot be removed.
+    - `newer_format`: The manifest or the store was written by a newer version of the format.
+    - `not_a_store`: The place given as a store holds something else.
+    - `pooler_mode`: A connection pooler lies between that gives each transaction another session.
+    - `database_error`: The database answered a statement with an error.
+    - `unsupported_database`: The source or the target is of another engine or of a version that cannot be served.
+    - `unsupported_object`: Something in the source cannot be backed up, and `strict` was asked for.
+    - `target_not_empty`: The restore target already holds data.
+    - `target_in_use`: The live database is used in a way that would not survive if another took its place.
+    - `missing_role`: A role that the backup refers to does not exist at the target.
+    - `missing_extension`: An extension that the backup needs cannot be created at the target.
+    - `local_file`: A local file cannot be read or written.
+    """
+
+    kind: ClassVar[str] = "refused"
+
+
+class DeniedError(BackupError):
+    """Errors of the kind `denied`, by their codes.
+
+    - `key_required`: The store holds encrypted backups and no key was given, or the other way round.
+    - `wrong_key`: The key given opens nothing here.
+    - `unauthenticated`: The manifest was not written by a host that holds the repository's key or by a trusted
+      signer.
+    - `store_denied`: The store refused the credentials or the operation.
+    - `tls_failed`: TLS is asked for and cannot be had: no TLS at the server, or a certificate that is not believed.
+    - `row_security`: Row-level security would hide rows from the backup.
+    - `database_denied`: The database refused the credentials, or a privilege is missing.
+    """
+
+    kind: ClassVar[str] = "denied"
+
+
+class NotFoundError(BackupError):
+    """Errors of the kind `not_found`, by their codes.
+
+    - `backup_not_found`: No backup has that id.
+    - `store_not_found`: The bucket, container or folder does not exist.
+    - `database_not_found`: The database, or something in it that was asked for, does not exist.
+    """
+
+    kind: ClassVar[str] = "not_found"
+
+
+class DamagedError(BackupError):
+    """Errors of the kind `damaged`, by their codes.
+
+    - `object_missing`: A backup's volume, key file or side file is not in the store.
+    - `damaged`: Stored bytes are truncated, altered, reordered or swapped.
+    - `drill_mismatch`: Restored data is not what was backed up.
+    """
+
+    kind: ClassVar[str] = "damaged"
+
+
+class UnavailableError(BackupError):
+    """Errors of the kind `unavailable`, by their codes.
+
+    - `store_unavailable`: The store cannot be reached, or answered with a passing error.
+    - `database_unavailable`: The database cannot be reached, or the connection broke.
+    - `too_many_connections`: The database has no connection left for us.
+    - `recovery_conflict`: A standby had to cancel the dump to go on with its recovery.
+    - `database_changed`: The source changed in a way that would make the backup inconsistent.
+    - `disk_full`: The disk is full, here or at the store.
+    - `unhealthy`: A health check found something that does not work.
+    """
+
+    kind: ClassVar[str] = "unavailable"
+
+
+class BusyError(BackupError):
+    """Errors of the kind `busy`, by their codes.
+
+    - `busy`: Another run holds the same backup id or slot.
+    """
+
+    kind: ClassVar[str] = "busy"
+
+
+class CancelledError(BackupError):
+    """Errors of the kind `cancelled`, by their codes.
+
+    - `cancelled`: The operation was cancelled by its caller.
+    """
+
+    kind: ClassVar[str] = "cancelled"
+
+
+class InternalError(BackupError):
+    """Errors of the kind `internal`, by their codes.
+
+    - `internal`: A defect in this library.
+    """
+
+    kind: ClassVar[str] = "internal"
+
+
+KINDS: dict[str, type[BackupError]] = {
+    "invalid": InvalidError,
+    "refused": RefusedError,
+    "denied": DeniedError,
+    "not_found": NotFoundError,
+    "damaged": DamagedError,
+    "unavailable": UnavailableError,
+    "busy": BusyError,
+    "cancelled": CancelledError,
+    "internal": InternalError,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerts(Data):
+    """Who is told. URLs that hold a token are secrets."""
+
+    command: Sequence[str] | None = field(default=None, metadata=_values.key("command", _values.each(_values.PLAIN)))
+    """Program and arguments that get every event as JSON on standard input."""
+
+    discord_url: str | None = field(default=None, repr=False, metadata=_values.key("discord_url"))
+    """A Discord webhook."""
+
+    pagerduty_key: str | None = field(default=None, repr=False, metadata=_values.key("pagerduty_key"))
+    """The integration key of a PagerDuty service (Events API v2). Incidents are resolved on recovery."""
+
+    pagerduty_url: str | None = field(default=None, metadata=_values.key("pagerduty_url"))
+    """Where PagerDuty's events go. Default: `https://events.pagerduty.com/v2/enqueue`."""
+
+    ping_url: str | None = field(default=None, repr=False, metadata=_values.key("ping_url"))
+    """A healthchecks-style URL for backups: `/start`, the URL itself on success, `/fail`."""
+
+    slack_url: str | None = field(default=None, repr=False, metadata=_values.key("slack_url"))
+    """A Slack incoming webhook."""
+
+    successes: bool | None = field(default=None, metadata=_values.key("successes"))
+    """Tell people of every success too, not only of recoveries."""
+
+    webhook_secret: str | None = field(default=None, repr=False, metadata=_values.key("webhook_secret"))
+    """Signs the webhook's body: the header `Lastgood-Signature: t=SECONDS,v1=HEX` holds HMAC-SHA256 of
+    `SECONDS.BODY`.
+    """
+
+    webhook_url: str | None = field(default=None, repr=False, metadata=_values.key("webhook_url"))
+    """A URL that gets every event as JSON by POST."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupDetails(Data):
+    """One backup in full, as `show` gives it; what is sealed is opened with the key."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The backup."""
+
+    database: str = field(metadata=_values.key("database"))
+    """Its database's name in the store."""
+
+    engine: EngineKind = field(metadata=_values.key("engine"))
+    """The engine it is of."""
+
+    server_version: str = field(metadata=_values.key("server_version"))
+    """The server's version."""
+
+    started_at: datetime = field(metadata=_values.key("started_at", _values.TIMESTAMP))
+    """When the run began."""
+
+    finished_at: datetime = field(metadata=_values.key("finished_at", _values.TIMESTAMP))
+    """When it ended."""
+
+    source_bytes: int = field(metadata=_values.key("source_bytes"))
+    """Raw bytes of the dump."""
+
+    stored_bytes: int = field(metadata=_values.key("stored_bytes"))
+    """Bytes of its volumes in the store."""
+
+    tables: int = field(metadata=_values.key("tables"))
+    """Tables in it."""
+
+    rows: int = field(metadata=_values.key("rows"))
+    """Rows in it."""
+
+    tags: tuple[str, ...] = field(metadata=_values.key("tags", _values.each(_values.PLAIN)))
+    """Labels given by the caller."""
+
+    encrypted: bool = field(metadata=_values.key("encrypted"))
+    """Whether it is encrypted."""
+
+    warnings: int = field(metadata=_values.key("warnings"))
+    """Number of warnings in the manifest."""
+
+    failing: bool = field(metadata=_values.key("failing"))
+    """Whether the newest proof of all failed."""
+
+    point: ConsistencyPoint = field(metadata=_values.key("point", _values.nested(lambda: ConsistencyPoint)))
+    """The consistency point of the dump."""
+
+    files: tuple[FileDetails, ...] = field(
+        metadata=_values.key("files", _values.each(_values.nested(lambda: FileDetails)))
+    )
+    """Each file of the dump."""
+
+    table_summaries: tuple[TableSummary, ...] = field(
+        metadata=_values.key("table_summaries", _values.each(_values.nested(lambda: TableSummary)))
+    )
+    """Each table's count and hash."""
+
+    warning_list: tuple[BackupWarning, ...] = field(
+        metadata=_values.key("warning_list", _values.each(_values.nested(lambda: BackupWarning)))
+    )
+    """What the caller should know."""
+
+    proofs: tuple[ProofSummary, ...] = field(
+        metadata=_values.key("proofs", _values.each(_values.nested(lambda: ProofSummary)))
+    )
+    """Each proof there is, oldest first."""
+
+    drilled_at: datetime | None = field(default=None, metadata=_values.key("drilled_at", _values.TIMESTAMP))
+    """The newest successful drill, if any: the backup is proven."""
+
+    verified_at: datetime | None = field(default=None, metadata=_values.key("verified_at", _values.TIMESTAMP))
+    """The newest successful verification, if any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupHealth(Data):
+    """The newest backup, and how old it may be."""
+
+    max_age: timedelta = field(metadata=_values.key("max_age_seconds", _values.SECONDS))
+    """Time that is allowed."""
+
+    age: timedelta | None = field(default=None, metadata=_values.key("age_seconds", _values.SECONDS))
+    """Time since then."""
+
+    id: str | None = field(default=None, metadata=_values.key("id"))
+    """The newest backup."""
+
+    last_success_at: datetime | None = field(default=None, metadata=_values.key("last_success_at", _values.TIMESTAMP))
+    """When the newest backup was started: the moment it brings back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupReport(Data):
+    """A backup that was made."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The new backup."""
+
+    database: str = field(metadata=_values.key("database"))
+    """Its database's name in the store."""
+
+    started_at: datetime = field(metadata=_values.key("started_at", _values.TIMESTAMP))
+    """When the run began."""
+
+    finished_at: datetime = field(metadata=_values.key("finished_at", _values.TIMESTAMP))
+    """When the manifest was about to be written."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time from start to commit."""
+
+    source_bytes: int = field(metadata=_values.key("source_bytes"))
+    """Raw bytes of the dump."""
+
+    stored_bytes: int = field(metadata=_values.key("stored_bytes"))
+    """Bytes of the volumes in the store."""
+
+    tables: int = field(metadata=_values.key("tables"))
+    """Tables and rows found."""
+
+    rows: int = field(metadata=_values.key("rows"))
+    """Rows in all tables."""
+
+    warnings: tuple[BackupWarning, ...] = field(
+        metadata=_values.key("warnings", _values.each(_values.nested(lambda: BackupWarning)))
+    )
+    """What the caller should know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSummary(Data):
+    """One backup, as its manifest's header and its proofs tell without a key."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The backup."""
+
+    database: str = field(metadata=_values.key("database"))
+    """Its database's name in the store."""
+
+    engine: EngineKind = field(metadata=_values.key("engine"))
+    """The engine it is of."""
+
+    server_version: str = field(metadata=_values.key("server_version"))
+    """The server's version."""
+
+    started_at: datetime = field(metadata=_values.key("started_at", _values.TIMESTAMP))
+    """When the run began."""
+
+    finished_at: datetime = field(metadata=_values.key("finished_at", _values.TIMESTAMP))
+    """When it ended."""
+
+    source_bytes: int = field(metadata=_values.key("source_bytes"))
+    """Raw bytes of the dump."""
+
+    stored_bytes: int = field(metadata=_values.key("stored_bytes"))
+    """Bytes of its volumes in the store."""
+
+    tables: int = field(metadata=_values.key("tables"))
+    """Tables in it."""
+
+    rows: int = field(metadata=_values.key("rows"))
+    """Rows in it."""
+
+    tags: tuple[str, ...] = field(metadata=_values.key("tags", _values.each(_values.PLAIN)))
+    """Labels given by the caller."""
+
+    encrypted: bool = field(metadata=_values.key("encrypted"))
+    """Whether it is encrypted."""
+
+    warnings: int = field(metadata=_values.key("warnings"))
+    """Number of warnings in the manifest."""
+
+    failing: bool = field(metadata=_values.key("failing"))
+    """Whether the newest proof of all failed."""
+
+    drilled_at: datetime | None = field(default=None, metadata=_values.key("drilled_at", _values.TIMESTAMP))
+    """The newest successful drill, if any: the backup is proven."""
+
+    verified_at: datetime | None = field(default=None, metadata=_values.key("verified_at", _values.TIMESTAMP))
+    """The newest successful verification, if any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check(Data):
+    """One thing that the doctor looked at."""
+
+    name: str = field(metadata=_values.key("name"))
+    """What was looked at, a stable name: `privileges`."""
+
+    status: CheckStatus = field(metadata=_values.key("status"))
+    """How it is."""
+
+    message: str = field(metadata=_values.key("message"))
+    """What was found, and what it means."""
+
+    next: str | None = field(default=None, metadata=_values.key("next"))
+    """What to do about it."""
+
+
+CheckStatus: TypeAlias = Literal["pass", "warn", "fail"]
+"""How a check ended. The later is the worse."""
+
+
+Codec: TypeAlias = Literal["zstd", "gzip", "none"]
+"""How the files of a dump are compressed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStats(Data):
+    """Connections of a server."""
+
+    used: int = field(metadata=_values.key("used"))
+    """Connections that are open."""
+
+    allowed: int = field(metadata=_values.key("allowed"))
+    """Connections that are allowed."""
+
+    active: int = field(metadata=_values.key("active"))
+    """Of those open, how many run a statement."""
+
+    idle_in_transaction: int = field(metadata=_values.key("idle_in_transaction"))
+    """Of those open, how many are in a transaction and do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistencyPoint(Data):
+    """The single moment that a backup shows, in the database's own terms."""
+
+    at: datetime = field(metadata=_values.key("at", _values.TIMESTAMP))
+    """When the snapshot was taken, by the database's clock where it has one."""
+
+    kind: str = field(metadata=_values.key("kind"))
+    """What `position` is: `lsn` (PostgreSQL) or `change_counter` (SQLite, of the file header)."""
+
+    position: str = field(metadata=_values.key("position"))
+    """The position, as the database writes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseStats(Data):
+    """How a database is doing, as far as it says. What it does not say, or not to this role, is absent."""
+
+    engine: EngineKind = field(metadata=_values.key("engine"))
+    """The engine."""
+
+    version: str = field(metadata=_values.key("version"))
+    """The server's version."""
+
+    largest_tables: tuple[TableStats, ...] = field(
+        metadata=_values.key("largest_tables", _values.each(_values.nested(lambda: TableStats)))
+    )
+    """The largest tables, the largest first; at most ten."""
+
+    unused_indexes: tuple[IndexStats, ...] = field(
+        metadata=_values.key("unused_indexes", _values.each(_values.nested(lambda: IndexStats)))
+    )
+    """The largest indexes that were never used since statistics began; at most ten."""
+
+    slow_queries: tuple[QueryStats, ...] = field(
+        metadata=_values.key("slow_queries", _values.each(_values.nested(lambda: QueryStats)))
+    )
+    """The statements that took the most time in all, where the server keeps such records; at most ten."""
+
+    replicas: tuple[ReplicaStats, ...] = field(
+        metadata=_values.key("replicas", _values.each(_values.nested(lambda: ReplicaStats)))
+    )
+    """Replicas that are fed by this server."""
+
+    cache_hit_ratio: float | None = field(default=None, metadata=_values.key("cache_hit_ratio"))
+    """Share of block reads that the server's cache answered, 0 to 1."""
+
+    connections: ConnectionStats | None = field(
+        default=None, metadata=_values.key("connections", _values.nested(lambda: ConnectionStats))
+    )
+    """Connections of the whole server."""
+
+    deadlocks: int | None = field(default=None, metadata=_values.key("deadlocks"))
+    """Deadlocks since statistics began."""
+
+    free_bytes: int | None = field(default=None, metadata=_values.key("free_bytes"))
+    """Bytes of files that no longer hold data (SQLite's free pages)."""
+
+    longest_transaction: timedelta | None = field(
+        default=None, metadata=_values.key("longest_transaction_seconds", _values.EXACT_SECONDS)
+    )
+    """Age of the oldest transaction that is open."""
+
+    replication_lag: timedelta | None = field(
+        default=None, metadata=_values.key("replication_lag_seconds", _values.EXACT_SECONDS)
+    )
+    """How far this server is behind its primary, if it is a replica."""
+
+    size_bytes: int | None = field(default=None, metadata=_values.key("size_bytes"))
+    """Size of the database on disk, in bytes."""
+
+    waiting_locks: int | None = field(default=None, metadata=_values.key("waiting_locks"))
+    """Sessions that wait for a lock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorReport(Data):
+    """Whether backups can be relied on here: every check that the doctor made, in the order in which they build on
+    each other.
+    """
+
+    status: CheckStatus = field(metadata=_values.key("status"))
+    """The worst of the checks."""
+
+    checks: tuple[Check, ...] = field(metadata=_values.key("checks", _values.each(_values.nested(lambda: Check))))
+    """Each check."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillHealth(Data):
+    """The newest drill, and how old it may be."""
+
+    max_age: timedelta = field(metadata=_values.key("max_age_seconds", _values.SECONDS))
+    """Time that is allowed since the newest success."""
+
+    last_success_at: datetime | None = field(default=None, metadata=_values.key("last_success_at", _values.TIMESTAMP))
+    """When the newest successful drill ended."""
+
+    ok: bool | None = field(default=None, metadata=_values.key("ok"))
+    """Whether the newest drill of all succeeded; absent when there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReport(Data):
+    """A drill that restored the backup and found the same content."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The backup."""
+
+    tables: int = field(metadata=_values.key("tables"))
+    """Tables compared."""
+
+    rows: int = field(metadata=_values.key("rows"))
+    """Rows compared."""
+
+    queries: int = field(metadata=_values.key("queries"))
+    """Smoke queries that ran."""
+
+    restore: timedelta = field(metadata=_values.key("restore_ms", _values.MILLISECONDS))
+    """Time of the restore alone: the measured recovery time."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time in all."""
+
+    warnings: tuple[BackupWarning, ...] = field(
+        metadata=_values.key("warnings", _values.each(_values.nested(lambda: BackupWarning)))
+    )
+    """What the restore had to say."""
+
+
+EngineKind: TypeAlias = Literal["postgres", "sqlite"]
+"""Which database system a backup is of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport(Data):
+    """An export: the dump as a directory that stock tools load."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The backup."""
+
+    folder: Path = field(metadata=_values.key("folder", _values.PATH))
+    """The folder that was written."""
+
+    files: int = field(metadata=_values.key("files"))
+    """Files in it."""
+
+    bytes: int = field(metadata=_values.key("bytes"))
+    """Bytes in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDetails(Data):
+    """One file of a dump."""
+
+    name: str = field(metadata=_values.key("name"))
+    """Its name in the dump directory, without the codec's suffix."""
+
+    bytes: int = field(metadata=_values.key("bytes"))
+    """Raw bytes."""
+
+    stored_bytes: int = field(metadata=_values.key("stored_bytes"))
+    """Bytes as stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck(Data):
+    """One thing that was looked at."""
+
+    name: str = field(metadata=_values.key("name"))
+    """What it is, for example `database`."""
+
+    status: HealthStatus = field(metadata=_values.key("status"))
+    """How it is doing."""
+
+    message: str | None = field(default=None, metadata=_values.key("message"))
+    """What was found, where there is something to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport(Data):
+    """The state of the database, of its store and of its backups."""
+
+    status: HealthStatus = field(metadata=_values.key("status"))
+    """The worst of all checks that count: a database that is down is `down`, a backup that is missing is `degraded`.
+    """
+
+    http_status: int = field(metadata=_values.key("http_status"))
+    """What a route answers: 200, or 503 when `status` is `down`."""
+
+    store: HealthStatus = field(metadata=_values.key("store"))
+    """The store."""
+
+    backup: BackupHealth = field(metadata=_values.key("backup", _values.nested(lambda: BackupHealth)))
+    """The newest backup."""
+
+    drill: DrillHealth = field(metadata=_values.key("drill", _values.nested(lambda: DrillHealth)))
+    """The newest drill."""
+
+    checks: tuple[HealthCheck, ...] = field(
+        metadata=_values.key("checks", _values.each(_values.nested(lambda: HealthCheck)))
+    )
+    """Everything that was looked at, the caller's own checks among it."""
+
+    timestamp: datetime = field(metadata=_values.key("timestamp", _values.TIMESTAMP))
+    """When it was looked at."""
+
+    database: str | None = field(default=None, metadata=_values.key("database"))
+    """The same as `connected` or `disconnected`; absent when the vault has none."""
+
+    db: HealthStatus | None = field(default=None, metadata=_values.key("db"))
+    """The database; absent when the vault has none."""
+
+    health_json: Any = field(default=None, metadata=_values.key("health_json"))
+    """The same as `application/health+json`, if it was asked for."""
+
+
+HealthStatus: TypeAlias = Literal["ok", "degraded", "down"]
+"""How something is doing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStats(Data):
+    """An index."""
+
+    name: str = field(metadata=_values.key("name"))
+    """The index, with its schema where there is one."""
+
+    table: str = field(metadata=_values.key("table"))
+    """Its table."""
+
+    bytes: int = field(metadata=_values.key("bytes"))
+    """Its bytes."""
+
+
+Phase: TypeAlias = Literal["preparing", "dumping", "committing", "verifying", "loading", "finishing", "comparing"]
+"""What an operation is doing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Data):
+    """One report of progress. Bytes are raw (uncompressed) bytes of the dump."""
+
+    phase: Phase = field(metadata=_values.key("phase"))
+    """What is being done now."""
+
+    bytes_done: int = field(metadata=_values.key("bytes_done"))
+    """Bytes done in this phase."""
+
+    bytes_per_second: int = field(metadata=_values.key("bytes_per_second"))
+    """Bytes per second since the phase began."""
+
+    bytes_total: int | None = field(default=None, metadata=_values.key("bytes_total"))
+    """Bytes expected in this phase; an estimate while dumping, absent where unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted(Data):
+    """A restored database that took the place of the live one."""
+
+    go_back: tuple[str, ...] = field(metadata=_values.key("go_back", _values.each(_values.PLAIN)))
+    """How to go back to it: SQL for any other database of the server, or commands of a shell."""
+
+    drop_kept: tuple[str, ...] = field(metadata=_values.key("drop_kept", _values.each(_values.PLAIN)))
+    """How to drop it once nobody will go back."""
+
+    kept: str | None = field(default=None, metadata=_values.key("kept"))
+    """What the database that was there is called now (for SQLite, its path); absent when there was none."""
+
+
+ProofKind: TypeAlias = Literal["verify", "drill"]
+"""The two ways to prove a backup."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofSummary(Data):
+    """What was proven of a backup, and when."""
+
+    kind: ProofKind = field(metadata=_values.key("kind"))
+    """`verify` or `drill`."""
+
+    at: datetime = field(metadata=_values.key("at", _values.TIMESTAMP))
+    """When the check ended."""
+
+    ok: bool = field(metadata=_values.key("ok"))
+    """Whether everything was as it should be."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time the check took; for a drill, the measured recovery time."""
+
+    problems: tuple[str, ...] = field(metadata=_values.key("problems", _values.each(_values.PLAIN)))
+    """What was found wrong, empty when `ok`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryStats(Data):
+    """A statement that was run many times, or long."""
+
+    query: str = field(metadata=_values.key("query"))
+    """The statement with its constants taken out, at most 300 characters."""
+
+    calls: int = field(metadata=_values.key("calls"))
+    """How often it was run."""
+
+    total: timedelta = field(metadata=_values.key("total_ms", _values.EXACT_MILLISECONDS))
+    """Time in all."""
+
+    mean: timedelta = field(metadata=_values.key("mean_ms", _values.EXACT_MILLISECONDS))
+    """Time of one call, on average."""
+
+
+ReadBack: TypeAlias = Literal["sizes", "content"]
+"""How much of what was stored is read back before a backup is committed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaStats(Data):
+    """A replica, as its primary sees it."""
+
+    name: str = field(metadata=_values.key("name"))
+    """The name it connects with."""
+
+    state: str = field(metadata=_values.key("state"))
+    """What it does, for example `streaming`."""
+
+    lag_bytes: int | None = field(default=None, metadata=_values.key("lag_bytes"))
+    """Bytes of the log that it has not replayed."""
+
+    lag: timedelta | None = field(default=None, metadata=_values.key("lag_seconds", _values.EXACT_SECONDS))
+    """Time it is behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreReport(Data):
+    """A restore that ended well."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The backup."""
+
+    target: str = field(metadata=_values.key("target"))
+    """Where it was restored, with credentials left out."""
+
+    bytes: int = field(metadata=_values.key("bytes"))
+    """Raw bytes loaded."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time it took."""
+
+    created: tuple[str, ...] = field(metadata=_values.key("created", _values.each(_values.PLAIN)))
+    """What was created on the server beside the database: `role app`, `tablespace fast`."""
+
+    warnings: tuple[BackupWarning, ...] = field(
+        metadata=_values.key("warnings", _values.each(_values.nested(lambda: BackupWarning)))
+    )
+    """What could not be restored exactly."""
+
+    promoted: Promoted | None = field(default=None, metadata=_values.key("promoted", _values.nested(lambda: Promoted)))
+    """What became of the database that was there, when the restored one was promoted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateKeyReport(Data):
+    """A key rotation that ended well."""
+
+    added: str = field(metadata=_values.key("added"))
+    """The slot written."""
+
+    removed: str | None = field(default=None, metadata=_values.key("removed"))
+    """The slot removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Data):
+    """The settings of a vault. Every field has a default that suits a production server."""
+
+    codec: Codec | None = field(default=None, metadata=_values.key("codec"))
+    """Compression of the dump's files. Default: zstd."""
+
+    command: Sequence[str] | None = field(default=None, metadata=_values.key("command", _values.each(_values.PLAIN)))
+    """Program and arguments that start lastgood's command line.
+
+    Hosts that bring a SQLite library of their own give it, so that live SQLite files are opened in a process of its
+    own. Default: none, they are opened here.
+    """
+
+    jobs: int | None = field(default=None, metadata=_values.key("jobs"))
+    """Connections and workers used at the same time (1 to 64). Default: 2."""
+
+    level: int | None = field(default=None, metadata=_values.key("level"))
+    """Level of the codec; absent means zstd 2, gzip 6."""
+
+    part_bytes: int | None = field(default=None, metadata=_values.key("part_bytes"))
+    """Raw bytes of one part, about: a table is read in pieces of this size. Default: 8 MiB."""
+
+    read_back: ReadBack | None = field(default=None, metadata=_values.key("read_back"))
+    """What is read back before a commit. Default: sizes."""
+
+    strict: bool | None = field(default=None, metadata=_values.key("strict"))
+    """Fail when the database holds something that cannot be backed up. Default: false (a warning in the manifest)."""
+
+    upload_part_bytes: int | None = field(default=None, metadata=_values.key("upload_part_bytes"))
+    """First size of the pieces in which a volume is uploaded; they double every 1,000 pieces. Default: 8 MiB."""
+
+    volume_bytes: int | None = field(default=None, metadata=_values.key("volume_bytes"))
+    """A volume is closed once it has this size. Default: 4 GiB."""
+
+    work_dir: str | os.PathLike[str] | None = field(default=None, metadata=_values.key("work_dir", _values.PATH))
+    """Folder for temporary copies (SQLite snapshots). Default: the system's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableStats(Data):
+    """A table's size and state."""
+
+    name: str = field(metadata=_values.key("name"))
+    """The table, with its schema where there is one."""
+
+    bytes: int = field(metadata=_values.key("bytes"))
+    """Bytes with its indexes and out-of-line values."""
+
+    rows: int = field(metadata=_values.key("rows"))
+    """Rows, as the server estimates them."""
+
+    dead_rows: int = field(metadata=_values.key("dead_rows"))
+    """Rows that are deleted and not yet cleaned up, as the server estimates them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSummary(Data):
+    """The content of one table: how many rows, and a hash that does not depend on their order."""
+
+    name: str = field(metadata=_values.key("name"))
+    """The table, quoted as the engine quotes it when it has to be, with its schema where there is one:
+    `public.orders`.
+    """
+
+    columns: tuple[str, ...] = field(metadata=_values.key("columns", _values.each(_values.PLAIN)))
+    """The columns that were hashed, in this order."""
+
+    rows: int = field(metadata=_values.key("rows"))
+    """Number of rows."""
+
+    hash: str = field(metadata=_values.key("hash"))
+    """Sum over all rows of XXH3-128 of the row's text, modulo 2^128, as 32 hex digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport(Data):
+    """A verification that found everything as it should be."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The backup."""
+
+    stored_bytes: int = field(metadata=_values.key("stored_bytes"))
+    """Stored bytes read."""
+
+    raw_bytes: int = field(metadata=_values.key("raw_bytes"))
+    """Raw bytes decompressed and hashed."""
+
+    parts: int = field(metadata=_values.key("parts"))
+    """Parts checked."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupWarning(Data):
+    """Something a caller should know about a backup or a restore that did not stop it."""
+
+    code: str = field(metadata=_values.key("code"))
+    """A stable name of the kind of warning, for example `unsupported_object`."""
+
+    message: str = field(metadata=_values.key("message"))
+    """What it is about, and what follows from it."""
+
+
+__all__ = [
+    "Alerts",
+    "BackupDetails",
+    "BackupHealth",
+    "BackupReport",
+    "BackupSummary",
+    "BackupWarning",
+    "BusyError",
+    "CancelledError",
+    "Check",
+    "CheckStatus",
+    "Codec",
+    "ConnectionStats",
+    "ConsistencyPoint",
+    "DamagedError",
+    "DatabaseStats",
+    "DeniedError",
+    "DoctorReport",
+    "DrillHealth",
+    "DrillReport",
+    "EngineKind",
+    "ErrorCode",
+    "ExportReport",
+    "FileDetails",
+    "HealthCheck",
+    "HealthReport",
+    "HealthStatus",
+    "IndexStats",
+    "InternalError",
+    "InvalidError",
+    "NotFoundError",
+    "Phase",
+    "Progress",
+    "Promoted",
+    "ProofKind",
+    "ProofSummary",
+    "QueryStats",
+    "ReadBack",
+    "RefusedError",
+    "ReplicaStats",
+    "RestoreReport",
+    "RotateKeyReport",
+    "Settings",
+    "TableStats",
+    "TableSummary",
+    "UnavailableError",
+    "VerifyReport",
+]

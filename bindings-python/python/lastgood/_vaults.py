@@ -1,0 +1,902 @@
+"""The two vaults and their verbs."""
+
+# Made by generate.py from core/api.json: change that, and run it again.
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from . import _values
+from ._async import AsyncVaultBase, OnProgressAsync
+from ._sync import OnProgress, SyncVault
+from ._types import (
+    Alerts,
+    BackupDetails,
+    BackupReport,
+    BackupSummary,
+    DatabaseStats,
+    DoctorReport,
+    DrillReport,
+    ExportReport,
+    HealthCheck,
+    HealthReport,
+    RestoreReport,
+    RotateKeyReport,
+    Settings,
+    VerifyReport,
+)
+
+
+class Vault(SyncVault):
+    """One database and the store that its backups lie in. Use it in a `with` block, or call `close`."""
+
+    def __init__(
+        self,
+        *,
+        alerts: Alerts | None = None,
+        allow_weak_passphrase: bool | None = None,
+        database: str | None = None,
+        identity_file: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        recipients: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        signing_key_file: str | os.PathLike[str] | None = None,
+        store: str | os.PathLike[str] | None = None,
+        store_options: Mapping[str, str] | None = None,
+        trusted_signers: Sequence[str] | None = None,
+        unencrypted: bool | None = None,
+        work_factor: int | None = None,
+    ) -> None:
+        """What is absent is taken from the environment (`DATABASE_URL`, `BACKUP_STORE_URL`, `BACKUP_ENCRYPTION_KEY` …).
+
+        Args:
+            alerts: Who is told when something failed, works again, or looks odd. Absent: as the environment says.
+            allow_weak_passphrase: Take a passphrase although it is weak.
+            database: URL of the database to back up: `postgres://…`, `sqlite:path`.
+            identity_file: File with age or SSH identities that open the store.
+            key: What opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
+            key_file: File that holds the key.
+            name: The database's name in the store. Absent: the database's own name, made safe.
+            recipients: Further recipients (`age1…`, `ssh-ed25519 …`) of each backup's data key.
+            settings: Numbers and choices.
+            signing_key_file: File with the key with which a host that holds only recipients signs its manifests.
+            store: Where backups lie: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`,
+                `file:///folder`, or a path.
+            store_options: Options of the store's client, by the names of `object_store`: `aws_access_key_id`,
+                `azure_storage_account_key` …
+            trusted_signers: Public keys of hosts that hold only recipients, whose backups are to be believed.
+            unencrypted: Make and expect a store without encryption.
+            work_factor: The scrypt work factor (log2 of N, 1 to 18) of passphrase slots that are written. Absent: 16.
+        """
+        super().__init__(
+            {
+                "alerts": _values.nested(lambda: Alerts).encode(alerts),
+                "allow_weak_passphrase": allow_weak_passphrase,
+                "database": database,
+                "identity_file": _values.PATH.encode(identity_file),
+                "key": key,
+                "key_file": _values.PATH.encode(key_file),
+                "name": name,
+                "recipients": _values.each(_values.PLAIN).encode(recipients),
+                "settings": _values.nested(lambda: Settings).encode(settings),
+                "signing_key_file": _values.PATH.encode(signing_key_file),
+                "store": _values.PATH_OR_TEXT.encode(store),
+                "store_options": _values.mapped(_values.PLAIN).encode(store_options),
+                "trusted_signers": _values.each(_values.PLAIN).encode(trusted_signers),
+                "unencrypted": unencrypted,
+                "work_factor": work_factor,
+            }
+        )
+
+    def backup(
+        self,
+        *,
+        globals: bool | None = None,
+        tags: Sequence[str] | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> BackupReport:
+        """Makes one backup of the database. The first one also makes the store.
+
+        Args:
+            globals: Back up the server's roles and tablespaces as well (PostgreSQL).
+            tags: Labels to keep in the manifest.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: BackupReport = self._run(
+            "backup",
+            {
+                "globals": globals,
+                "tags": _values.each(_values.PLAIN).encode(tags),
+            },
+            _values.nested(lambda: BackupReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> builtins.list[BackupSummary]:
+        """Lists the backups there are, newest first. Needs no key.
+
+        Args:
+            limit: At most so many, the newest. Absent: all.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: builtins.list[BackupSummary] = self._run(
+            "list",
+            {
+                "limit": limit,
+            },
+            _values.listed(_values.nested(lambda: BackupSummary)),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def show(
+        self,
+        backup: str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> BackupDetails:
+        """Shows one backup in full. `backup` is an id, the beginning of one, or `latest`; so everywhere.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: BackupDetails = self._run(
+            "show",
+            {
+                "backup": backup,
+            },
+            _values.nested(lambda: BackupDetails),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def verify(
+        self,
+        backup: str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> VerifyReport:
+        """Opens and checks every stored byte of one backup, and keeps the proof.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: VerifyReport = self._run(
+            "verify",
+            {
+                "backup": backup,
+            },
+            _values.nested(lambda: VerifyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def drill(
+        self,
+        backup: str,
+        *,
+        queries: Sequence[str] | None = None,
+        target: str | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> DrillReport:
+        """Restores one backup into a scratch database, compares counts and hashes, drops it, and keeps the proof.
+
+        Args:
+            queries: Queries to run on the restored database; each must succeed, and not answer `false` or `0`.
+            target: URL of an empty database to use. Absent: one is created beside the vault's database and dropped
+                afterwards.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: DrillReport = self._run(
+            "drill",
+            {
+                "backup": backup,
+                "queries": _values.each(_values.PLAIN).encode(queries),
+                "target": target,
+            },
+            _values.nested(lambda: DrillReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def restore(
+        self,
+        backup: str,
+        *,
+        globals: bool | None = None,
+        no_owner: bool | None = None,
+        no_privileges: bool | None = None,
+        overwrite: bool | None = None,
+        promote: bool | None = None,
+        queries: Sequence[str] | None = None,
+        target: str | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RestoreReport:
+        """Restores one backup into an empty database.
+
+        Args:
+            globals: Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+            no_owner: Leave everything to the restoring user.
+            no_privileges: Leave out grants.
+            overwrite: Restore even though the target holds something.
+            promote: Restore beside the target, check, and let the result take its place; the database that was there
+                is kept.
+            queries: Queries to run before a promotion; each must succeed, and not answer `false` or `0`.
+            target: URL of the database to restore into: empty, or not there yet.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RestoreReport = self._run(
+            "restore",
+            {
+                "backup": backup,
+                "globals": globals,
+                "no_owner": no_owner,
+                "no_privileges": no_privileges,
+                "overwrite": overwrite,
+                "promote": promote,
+                "queries": _values.each(_values.PLAIN).encode(queries),
+                "target": target,
+            },
+            _values.nested(lambda: RestoreReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def export(
+        self,
+        backup: str,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        keep_compression: bool | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> ExportReport:
+        """Writes one backup's dump into a folder, as the directory that stock tools load.
+
+        Args:
+            folder: The folder to write: new, or empty.
+            keep_compression: Leave the files compressed as they are stored.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: ExportReport = self._run(
+            "export",
+            {
+                "backup": backup,
+                "folder": _values.PATH.encode(folder),
+                "keep_compression": keep_compression,
+            },
+            _values.nested(lambda: ExportReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def rotate_key(
+        self,
+        *,
+        allow_weak: bool | None = None,
+        keep_old: bool | None = None,
+        to_passphrase: str | None = None,
+        to_recipients: Sequence[str] | None = None,
+        work_factor: int | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RotateKeyReport:
+        """Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+
+        Args:
+            allow_weak: Take the passphrase although it is weak.
+            keep_old: Leave the slot that was opened in place: both keys work.
+            to_passphrase: The passphrase that opens the store from now on.
+            to_recipients: Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on.
+            work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RotateKeyReport = self._run(
+            "rotate_key",
+            {
+                "allow_weak": allow_weak,
+                "keep_old": keep_old,
+                "to_passphrase": to_passphrase,
+                "to_recipients": _values.each(_values.PLAIN).encode(to_recipients),
+                "work_factor": work_factor,
+            },
+            _values.nested(lambda: RotateKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def health(
+        self,
+        *,
+        cache: float | timedelta | None = None,
+        checks: Sequence[HealthCheck] | None = None,
+        health_json: bool | None = None,
+        max_age: float | timedelta | None = None,
+        max_drill_age: float | timedelta | None = None,
+        timeout_seconds: float | timedelta | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> HealthReport:
+        """Tells whether database, store, backups and drills are as they should be; what fails is in the report.
+
+        Args:
+            cache: Seconds (or a timedelta) that an answer is kept and given again. Default: 15.
+            checks: What the caller looked at by himself; it counts like the rest.
+            health_json: Give the report as `application/health+json` too.
+            max_age: Seconds (or a timedelta) that the newest backup may be old. Default: 93,600 (26 hours).
+            max_drill_age: Seconds (or a timedelta) that may pass without a successful drill. Default: 3,024,000 (35
+                days).
+            timeout_seconds: Seconds (or a timedelta) that the database and the store each have for an answer.
+                Default: 5.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: HealthReport = self._run(
+            "health",
+            {
+                "cache_seconds": _values.SECONDS.encode(cache),
+                "checks": _values.each(_values.nested(lambda: HealthCheck)).encode(checks),
+                "health_json": health_json,
+                "max_age_seconds": _values.SECONDS.encode(max_age),
+                "max_drill_age_seconds": _values.SECONDS.encode(max_drill_age),
+                "timeout_seconds": _values.SECONDS.encode(timeout_seconds),
+            },
+            _values.nested(lambda: HealthReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def metrics(
+        self,
+        *,
+        cache: float | timedelta | None = None,
+        timeout_seconds: float | timedelta | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> str:
+        """Gives everything that is known of the vault and of this process as Prometheus text (format 0.0.4).
+
+        Args:
+            cache: Seconds (or a timedelta) that an answer is kept and given again. Default: 15.
+            timeout_seconds: Seconds (or a timedelta) that the database and the store each have for an answer.
+                Default: 5.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: str = self._run(
+            "metrics",
+            {
+                "cache_seconds": _values.SECONDS.encode(cache),
+                "timeout_seconds": _values.SECONDS.encode(timeout_seconds),
+            },
+            _values.PLAIN,
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def database_stats(
+        self,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> DatabaseStats:
+        """Asks the database how it is doing: connections, sizes, slow queries, locks, replication.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: DatabaseStats = self._run(
+            "database_stats",
+            {},
+            _values.nested(lambda: DatabaseStats),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def doctor(
+        self,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> DoctorReport:
+        """Looks at everything that backups and restores depend on; changes nothing but a probe object in the store.
+
+        What is broken is a failed check, never an error. Where a vault cannot even be opened: `VaultBuilder.doctor`.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: DoctorReport = self._run(
+            "doctor",
+            {},
+            _values.nested(lambda: DoctorReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+
+class AsyncVault(AsyncVaultBase):
+    """A `Vault` for asyncio: every verb is a coroutine. Use it in an `async with` block."""
+
+    def __init__(
+        self,
+        *,
+        alerts: Alerts | None = None,
+        allow_weak_passphrase: bool | None = None,
+        database: str | None = None,
+        identity_file: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        recipients: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        signing_key_file: str | os.PathLike[str] | None = None,
+        store: str | os.PathLike[str] | None = None,
+        store_options: Mapping[str, str] | None = None,
+        trusted_signers: Sequence[str] | None = None,
+        unencrypted: bool | None = None,
+        work_factor: int | None = None,
+    ) -> None:
+        """What is absent is taken from the environment (`DATABASE_URL`, `BACKUP_STORE_URL`, `BACKUP_ENCRYPTION_KEY` …).
+
+        Args:
+            alerts: Who is told when something failed, works again, or looks odd. Absent: as the environment says.
+            allow_weak_passphrase: Take a passphrase although it is weak.
+            database: URL of the database to back up: `postgres://…`, `sqlite:path`.
+            identity_file: File with age or SSH identities that open the store.
+            key: What opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
+            key_file: File that holds the key.
+            name: The database's name in the store. Absent: the database's own name, made safe.
+            recipients: Further recipients (`age1…`, `ssh-ed25519 …`) of each backup's data key.
+            settings: Numbers and choices.
+            signing_key_file: File with the key with which a host that holds only recipients signs its manifests.
+            store: Where backups lie: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`,
+                `file:///folder`, or a path.
+            store_options: Options of the store's client, by the names of `object_store`: `aws_access_key_id`,
+                `azure_storage_account_key` …
+            trusted_signers: Public keys of hosts that hold only recipients, whose backups are to be believed.
+            unencrypted: Make and expect a store without encryption.
+            work_factor: The scrypt work factor (log2 of N, 1 to 18) of passphrase slots that are written. Absent: 16.
+        """
+        super().__init__(
+            {
+                "alerts": _values.nested(lambda: Alerts).encode(alerts),
+                "allow_weak_passphrase": allow_weak_passphrase,
+                "database": database,
+                "identity_file": _values.PATH.encode(identity_file),
+                "key": key,
+                "key_file": _values.PATH.encode(key_file),
+                "name": name,
+                "recipients": _values.each(_values.PLAIN).encode(recipients),
+                "settings": _values.nested(lambda: Settings).encode(settings),
+                "signing_key_file": _values.PATH.encode(signing_key_file),
+                "store": _values.PATH_OR_TEXT.encode(store),
+                "store_options": _values.mapped(_values.PLAIN).encode(store_options),
+                "trusted_signers": _values.each(_values.PLAIN).encode(trusted_signers),
+                "unencrypted": unencrypted,
+                "work_factor": work_factor,
+            }
+        )
+
+    async def backup(
+        self,
+        *,
+        globals: bool | None = None,
+        tags: Sequence[str] | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> BackupReport:
+        """Makes one backup of the database. The first one also makes the store.
+
+        Args:
+            globals: Back up the server's roles and tablespaces as well (PostgreSQL).
+            tags: Labels to keep in the manifest.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: BackupReport = await self._run(
+            "backup",
+            {
+                "globals": globals,
+                "tags": _values.each(_values.PLAIN).encode(tags),
+            },
+            _values.nested(lambda: BackupReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def list(
+        self,
+        *,
+        limit: int | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> builtins.list[BackupSummary]:
+        """Lists the backups there are, newest first. Needs no key.
+
+        Args:
+            limit: At most so many, the newest. Absent: all.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: builtins.list[BackupSummary] = await self._run(
+            "list",
+            {
+                "limit": limit,
+            },
+            _values.listed(_values.nested(lambda: BackupSummary)),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def show(
+        self,
+        backup: str,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> BackupDetails:
+        """Shows one backup in full. `backup` is an id, the beginning of one, or `latest`; so everywhere.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: BackupDetails = await self._run(
+            "show",
+            {
+                "backup": backup,
+            },
+            _values.nested(lambda: BackupDetails),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def verify(
+        self,
+        backup: str,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> VerifyReport:
+        """Opens and checks every stored byte of one backup, and keeps the proof.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: VerifyReport = await self._run(
+            "verify",
+            {
+                "backup": backup,
+            },
+            _values.nested(lambda: VerifyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def drill(
+        self,
+        backup: str,
+        *,
+        queries: Sequence[str] | None = None,
+        target: str | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> DrillReport:
+        """Restores one backup into a scratch database, compares counts and hashes, drops it, and keeps the proof.
+
+        Args:
+            queries: Queries to run on the restored database; each must succeed, and not answer `false` or `0`.
+            target: URL of an empty database to use. Absent: one is created beside the vault's database and dropped
+                afterwards.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: DrillReport = await self._run(
+            "drill",
+            {
+                "backup": backup,
+                "queries": _values.each(_values.PLAIN).encode(queries),
+                "target": target,
+            },
+            _values.nested(lambda: DrillReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def restore(
+        self,
+        backup: str,
+        *,
+        globals: bool | None = None,
+        no_owner: bool | None = None,
+        no_privileges: bool | None = None,
+        overwrite: bool | None = None,
+        promote: bool | None = None,
+        queries: Sequence[str] | None = None,
+        target: str | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RestoreReport:
+        """Restores one backup into an empty database.
+
+        Args:
+            globals: Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+            no_owner: Leave everything to the restoring user.
+            no_privileges: Leave out grants.
+            overwrite: Restore even though the target holds something.
+            promote: Restore beside the target, check, and let the result take its place; the database that was there
+                is kept.
+            queries: Queries to run before a promotion; each must succeed, and not answer `false` or `0`.
+            target: URL of the database to restore into: empty, or not there yet.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RestoreReport = await self._run(
+            "restore",
+            {
+                "backup": backup,
+                "globals": globals,
+                "no_owner": no_owner,
+                "no_privileges": no_privileges,
+                "overwrite": overwrite,
+                "promote": promote,
+                "queries": _values.each(_values.PLAIN).encode(queries),
+                "target": target,
+            },
+            _values.nested(lambda: RestoreReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def export(
+        self,
+        backup: str,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        keep_compression: bool | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> ExportReport:
+        """Writes one backup's dump into a folder, as the directory that stock tools load.
+
+        Args:
+            folder: The folder to write: new, or empty.
+            keep_compression: Leave the files compressed as they are stored.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: ExportReport = await self._run(
+            "export",
+            {
+                "backup": backup,
+                "folder": _values.PATH.encode(folder),
+                "keep_compression": keep_compression,
+            },
+            _values.nested(lambda: ExportReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def rotate_key(
+        self,
+        *,
+        allow_weak: bool | None = None,
+        keep_old: bool | None = None,
+        to_passphrase: str | None = None,
+        to_recipients: Sequence[str] | None = None,
+        work_factor: int | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RotateKeyReport:
+        """Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+
+        Args:
+            allow_weak: Take the passphrase although it is weak.
+            keep_old: Leave the slot that was opened in place: both keys work.
+            to_passphrase: The passphrase that opens the store from now on.
+            to_recipients: Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on.
+            work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RotateKeyReport = await self._run(
+            "rotate_key",
+            {
+                "allow_weak": allow_weak,
+                "keep_old": keep_old,
+                "to_passphrase": to_passphrase,
+                "to_recipients": _values.each(_values.PLAIN).encode(to_recipients),
+                "work_factor": work_factor,
+            },
+            _values.nested(lambda: RotateKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def health(
+        self,
+        *,
+        cache: float | timedelta | None = None,
+        checks: Sequence[HealthCheck] | None = None,
+        health_json: bool | None = None,
+        max_age: float | timedelta | None = None,
+        max_drill_age: float | timedelta | None = None,
+        timeout_seconds: float | timedelta | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> HealthReport:
+        """Tells whether database, store, backups and drills are as they should be; what fails is in the report.
+
+        Args:
+            cache: Seconds (or a timedelta) that an answer is kept and given again. Default: 15.
+            checks: What the caller looked at by himself; it counts like the rest.
+            health_json: Give the report as `application/health+json` too.
+            max_age: Seconds (or a timedelta) that the newest backup may be old. Default: 93,600 (26 hours).
+            max_drill_age: Seconds (or a timedelta) that may pass without a successful drill. Default: 3,024,000 (35
+                days).
+            timeout_seconds: Seconds (or a timedelta) that the database and the store each have for an answer.
+                Default: 5.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: HealthReport = await self._run(
+            "health",
+            {
+                "cache_seconds": _values.SECONDS.encode(cache),
+                "checks": _values.each(_values.nested(lambda: HealthCheck)).encode(checks),
+                "health_json": health_json,
+                "max_age_seconds": _values.SECONDS.encode(max_age),
+                "max_drill_age_seconds": _values.SECONDS.encode(max_drill_age),
+                "timeout_seconds": _values.SECONDS.encode(timeout_seconds),
+            },
+            _values.nested(lambda: HealthReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def metrics(
+        self,
+        *,
+        cache: float | timedelta | None = None,
+        timeout_seconds: float | timedelta | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> str:
+        """Gives everything that is known of the vault and of this process as Prometheus text (format 0.0.4).
+
+        Args:
+            cache: Seconds (or a timedelta) that an answer is kept and given again. Default: 15.
+            timeout_seconds: Seconds (or a timedelta) that the database and the store each have for an answer.
+                Default: 5.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: str = await self._run(
+            "metrics",
+            {
+                "cache_seconds": _values.SECONDS.encode(cache),
+                "timeout_seconds": _values.SECONDS.encode(timeout_seconds),
+            },
+            _values.PLAIN,
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def database_stats(
+        self,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> DatabaseStats:
+        """Asks the database how it is doing: connections, sizes, slow queries, locks, replication.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: DatabaseStats = await self._run(
+            "database_stats",
+            {},
+            _values.nested(lambda: DatabaseStats),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def doctor(
+        self,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> DoctorReport:
+        """Looks at everything that backups and restores depend on; changes nothing but a probe object in the store.
+
+        What is broken is a failed check, never an error. Where a vault cannot even be opened: `VaultBuilder.doctor`.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: DoctorReport = await self._run(
+            "doctor",
+            {},
+            _values.nested(lambda: DoctorReport),
+            on_progress,
+            timeout,
+        )
+        return report
