@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    lastgood::cli::run(std::env::args_os()).await
+    lastgood::cli::run(std::env::args_os()).await.into()
 }

@@ -5,7 +5,6 @@ mod output;
 mod progress;
 
 use std::io::IsTerminal;
-use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -22,13 +21,13 @@ use output::Output;
 /// # Exit codes
 /// 0 done; 2 invalid arguments or settings; 3 refused; 4 damaged; 5 denied; 6 not found; 7 busy; 8 unavailable; 70 a defect;
 /// 130 cancelled.
-pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         Err(e) => {
             // Help and version are no errors, and clap knows where each belongs.
             let _ = e.print();
-            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+            return u8::try_from(e.exit_code()).unwrap_or(2);
         }
     };
     start_log(args.verbose, args.json);
@@ -44,10 +43,10 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
     let result = perform(args, &output, cancel).await;
     listener.abort();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(e) => {
             output.error(&e);
-            ExitCode::from(e.kind().exit_code())
+            e.kind().exit_code()
         }
     }
 }
