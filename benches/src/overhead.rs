@@ -1,7 +1,12 @@
 //! What calling the library takes in Rust, for `bindings-python/bench.py` to compare with.
 //!
 //! `overhead VERB DATABASE STORE PASSPHRASE`: runs `backup` or `verify` once on an opened vault and prints its seconds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench talks, and fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench talks, and fails by panicking"
+)]
 
 use std::time::Instant;
 

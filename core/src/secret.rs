@@ -2,18 +2,24 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::{Code, Error, Result};
 
 /// A passphrase, an identity or another secret text.
-#[derive(Clone, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "String"))]
-#[serde(transparent)]
 pub struct Secret(String);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        // The usual message would show what was given instead of a text, for example a number that is a password.
+        String::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("a secret must be a text"))
+    }
+}
 
 impl Secret {
     /// Takes ownership of a secret text.
@@ -94,5 +100,16 @@ impl Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_refused_without_being_shown() {
+        let error = serde_json::from_str::<Secret>("271828182").unwrap_err().to_string();
+        assert!(error.contains("a secret must be a text") && !error.contains("271828182"), "{error}");
     }
 }
