@@ -161,8 +161,8 @@ LEAKS = (
     memory_then, descriptors_then = cycles(1000)
     print(memory, memory_then, descriptors, descriptors_then)
     assert descriptors_then == descriptors
-    # Two thousand vaults: a leak of two kilobytes in each would show.
-    assert memory_then - memory < 4 << 20
+    # Two thousand vaults: a leak of half a kilobyte in each would show.
+    assert memory_then - memory < 1 << 20
     """
 )
 
