@@ -8,11 +8,13 @@ python generate.py --check  fails when they are not what core/api.json says
 from __future__ import annotations
 
 import builtins
+import collections.abc
 import json
 import keyword
 import re
 import sys
 import textwrap
+import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,8 +267,9 @@ def name_of(schema: Schema) -> str:
 
 
 def class_name(name: str) -> str:
-    """`Warning` and its like would hide what Python has by that name."""
-    return f"Backup{name}" if hasattr(builtins, name) else name
+    """`Warning`, `Mapping` and their like would hide what Python has by that name."""
+    hides = any(hasattr(module, name) for module in (builtins, collections.abc, typing))
+    return f"Backup{name}" if hides else name
 
 
 def error_name(kind: str) -> str:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -46,8 +46,11 @@ ErrorCode: TypeAlias = Literal[
     "database_changed",
     "unsupported_database",
     "unsupported_object",
+    "unsupported_script",
     "target_not_empty",
     "target_in_use",
+    "nothing_selected",
+    "incomplete_selection",
     "missing_role",
     "missing_extension",
     "drill_mismatch",
@@ -85,8 +88,10 @@ class RefusedError(BackupError):
     - `database_error`: The database answered a statement with an error.
     - `unsupported_database`: The source or the target is of another engine or of a version that cannot be served.
     - `unsupported_object`: Something in the source cannot be backed up, and `strict` was asked for.
+    - `unsupported_script`: A script holds what is not run here: a command for psql, or what no dump holds.
     - `target_not_empty`: The restore target already holds data.
     - `target_in_use`: The live database is used in a way that would not survive if another took its place.
+    - `incomplete_selection`: What was selected cannot be without something that was not.
     - `missing_role`: A role that the backup refers to does not exist at the target.
     - `missing_extension`: An extension that the backup needs cannot be created at the target.
     - `local_file`: A local file cannot be read or written.
@@ -117,6 +122,7 @@ class NotFoundError(BackupError):
     - `backup_not_found`: No backup has that id.
     - `store_not_found`: The bucket, container or folder does not exist.
     - `database_not_found`: The database, or something in it that was asked for, does not exist.
+    - `nothing_selected`: A pattern that selects names nothing.
     """
 
     kind: ClassVar[str] = "not_found"
@@ -223,6 +229,26 @@ class Alerts(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactSummary(Data):
+    """An export: the dump as a directory that stock tools load. A dump that scripts made, as its name tells."""
+
+    name: str = field(metadata=_values.key("name"))
+    """Its object name in the store; for a directory dump its folder's."""
+
+    bytes: int = field(metadata=_values.key("bytes"))
+    """Bytes as stored."""
+
+    encrypted: bool = field(metadata=_values.key("encrypted"))
+    """Whether its name says that it is encrypted."""
+
+    checksum: bool = field(metadata=_values.key("checksum"))
+    """Whether its SHA-256 lies beside it."""
+
+    started_at: datetime | None = field(default=None, metadata=_values.key("started_at", _values.TIMESTAMP))
+    """The time in its name, taken as UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupDetails(Data):
     """One backup in full, as `show` gives it; what is sealed is opened with the key."""
 
@@ -265,6 +291,9 @@ class BackupDetails(Data):
     warnings: int = field(metadata=_values.key("warnings"))
     """Number of warnings in the manifest."""
 
+    partial: bool = field(metadata=_values.key("partial"))
+    """Whether only a part of the database was backed up."""
+
     failing: bool = field(metadata=_values.key("failing"))
     """Whether the newest proof of all failed."""
 
@@ -293,6 +322,11 @@ class BackupDetails(Data):
 
     drilled_at: datetime | None = field(default=None, metadata=_values.key("drilled_at", _values.TIMESTAMP))
     """The newest successful drill, if any: the backup is proven."""
+
+    selection: Selection | None = field(
+        default=None, metadata=_values.key("selection", _values.nested(lambda: Selection))
+    )
+    """What of the database was backed up, if not all of it."""
 
     verified_at: datetime | None = field(default=None, metadata=_values.key("verified_at", _values.TIMESTAMP))
     """The newest successful verification, if any."""
@@ -394,6 +428,9 @@ class BackupSummary(Data):
 
     warnings: int = field(metadata=_values.key("warnings"))
     """Number of warnings in the manifest."""
+
+    partial: bool = field(metadata=_values.key("partial"))
+    """Whether only a part of the database was backed up."""
 
     failing: bool = field(metadata=_values.key("failing"))
     """Whether the newest proof of all failed."""
@@ -584,9 +621,13 @@ EngineKind: TypeAlias = Literal["postgres", "sqlite"]
 """Which database system a backup is of."""
 
 
+ExportFormat: TypeAlias = Literal["directory", "classic"]
+"""What an export writes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport(Data):
-    """An export: the dump as a directory that stock tools load."""
+    """An export: the dump as stock tools load it."""
 
     id: str = field(metadata=_values.key("id"))
     """The backup."""
@@ -683,6 +724,26 @@ class IndexStats(Data):
 
     bytes: int = field(metadata=_values.key("bytes"))
     """Its bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupMapping(Data):
+    """Other names in the target, by the name in the backup."""
+
+    owners: Mapping[str, str] | None = field(
+        default=None, metadata=_values.key("owners", _values.mapped(_values.PLAIN))
+    )
+    """Roles that own something, are granted something or are named by policies."""
+
+    schemas: Mapping[str, str] | None = field(
+        default=None, metadata=_values.key("schemas", _values.mapped(_values.PLAIN))
+    )
+    """Schemas: everything in them is created under the other name."""
+
+    tablespaces: Mapping[str, str] | None = field(
+        default=None, metadata=_values.key("tablespaces", _values.mapped(_values.PLAIN))
+    )
+    """Tablespaces."""
 
 
 Phase: TypeAlias = Literal["preparing", "dumping", "committing", "verifying", "loading", "finishing", "comparing"]
@@ -787,7 +848,7 @@ class RestoreReport(Data):
     """A restore that ended well."""
 
     id: str = field(metadata=_values.key("id"))
-    """The backup."""
+    """The backup's id, or the artifact's name."""
 
     target: str = field(metadata=_values.key("target"))
     """Where it was restored, with credentials left out."""
@@ -819,6 +880,43 @@ class RotateKeyReport(Data):
 
     removed: str | None = field(default=None, metadata=_values.key("removed"))
     """The slot removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(Data):
+    """A part of a database, named by patterns.
+
+    Empty: all of it.  A pattern is a name in which `*` stands for any characters and `?` for one; double quotes keep
+    what is between them as it is. A table's pattern may have its schema's before it: `sales.order*`. What is named by
+    any of `schemas` and `tables` is taken, without what is named by one that excludes.
+    """
+
+    data_only: bool | None = field(default=None, metadata=_values.key("data_only"))
+    """Rows without definitions."""
+
+    exclude_data: Sequence[str] | None = field(
+        default=None, metadata=_values.key("exclude_data", _values.each(_values.PLAIN))
+    )
+    """Of these tables the definition alone, without rows."""
+
+    exclude_schemas: Sequence[str] | None = field(
+        default=None, metadata=_values.key("exclude_schemas", _values.each(_values.PLAIN))
+    )
+    """Not these schemas."""
+
+    exclude_tables: Sequence[str] | None = field(
+        default=None, metadata=_values.key("exclude_tables", _values.each(_values.PLAIN))
+    )
+    """Not these tables."""
+
+    schema_only: bool | None = field(default=None, metadata=_values.key("schema_only"))
+    """Definitions without rows."""
+
+    schemas: Sequence[str] | None = field(default=None, metadata=_values.key("schemas", _values.each(_values.PLAIN)))
+    """Only these schemas, with everything in them."""
+
+    tables: Sequence[str] | None = field(default=None, metadata=_values.key("tables", _values.each(_values.PLAIN)))
+    """Only these tables (or views, or sequences), with what belongs to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -901,7 +999,7 @@ class VerifyReport(Data):
     """A verification that found everything as it should be."""
 
     id: str = field(metadata=_values.key("id"))
-    """The backup."""
+    """The backup's id, or the artifact's name."""
 
     stored_bytes: int = field(metadata=_values.key("stored_bytes"))
     """Stored bytes read."""
@@ -910,7 +1008,12 @@ class VerifyReport(Data):
     """Raw bytes decompressed and hashed."""
 
     parts: int = field(metadata=_values.key("parts"))
-    """Parts checked."""
+    """Parts checked; of an artifact its data files."""
+
+    warnings: tuple[BackupWarning, ...] = field(
+        metadata=_values.key("warnings", _values.each(_values.nested(lambda: BackupWarning)))
+    )
+    """What the caller should know."""
 
     duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
     """Time it took."""
@@ -929,8 +1032,10 @@ class BackupWarning(Data):
 
 __all__ = [
     "Alerts",
+    "ArtifactSummary",
     "BackupDetails",
     "BackupHealth",
+    "BackupMapping",
     "BackupReport",
     "BackupSummary",
     "BackupWarning",
@@ -949,6 +1054,7 @@ __all__ = [
     "DrillReport",
     "EngineKind",
     "ErrorCode",
+    "ExportFormat",
     "ExportReport",
     "FileDetails",
     "HealthCheck",
@@ -969,6 +1075,7 @@ __all__ = [
     "ReplicaStats",
     "RestoreReport",
     "RotateKeyReport",
+    "Selection",
     "Settings",
     "TableStats",
     "TableSummary",

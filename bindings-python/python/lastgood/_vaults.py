@@ -14,17 +14,21 @@ from ._async import AsyncVaultBase, OnProgressAsync
 from ._sync import OnProgress, SyncVault
 from ._types import (
     Alerts,
+    ArtifactSummary,
     BackupDetails,
+    BackupMapping,
     BackupReport,
     BackupSummary,
     DatabaseStats,
     DoctorReport,
     DrillReport,
+    ExportFormat,
     ExportReport,
     HealthCheck,
     HealthReport,
     RestoreReport,
     RotateKeyReport,
+    Selection,
     Settings,
     VerifyReport,
 )
@@ -50,6 +54,7 @@ class Vault(SyncVault):
         store_options: Mapping[str, str] | None = None,
         trusted_signers: Sequence[str] | None = None,
         unencrypted: bool | None = None,
+        without_store: bool | None = None,
         work_factor: int | None = None,
     ) -> None:
         """What is absent is taken from the environment (`DATABASE_URL`, `BACKUP_STORE_URL`, `BACKUP_ENCRYPTION_KEY` …).
@@ -71,6 +76,7 @@ class Vault(SyncVault):
                 `azure_storage_account_key` …
             trusted_signers: Public keys of hosts that hold only recipients, whose backups are to be believed.
             unencrypted: Make and expect a store without encryption.
+            without_store: Open also when no store is given: to verify and restore artifacts by their paths or URLs.
             work_factor: The scrypt work factor (log2 of N, 1 to 18) of passphrase slots that are written. Absent: 16.
         """
         super().__init__(
@@ -89,6 +95,7 @@ class Vault(SyncVault):
                 "store_options": _values.mapped(_values.PLAIN).encode(store_options),
                 "trusted_signers": _values.each(_values.PLAIN).encode(trusted_signers),
                 "unencrypted": unencrypted,
+                "without_store": without_store,
                 "work_factor": work_factor,
             }
         )
@@ -97,6 +104,7 @@ class Vault(SyncVault):
         self,
         *,
         globals: bool | None = None,
+        select: Selection | None = None,
         tags: Sequence[str] | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | timedelta | None = None,
@@ -105,6 +113,7 @@ class Vault(SyncVault):
 
         Args:
             globals: Back up the server's roles and tablespaces as well (PostgreSQL).
+            select: What of the database is backed up; the default is everything.
             tags: Labels to keep in the manifest.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
@@ -114,6 +123,7 @@ class Vault(SyncVault):
             "backup",
             {
                 "globals": globals,
+                "select": _values.nested(lambda: Selection).encode(select),
                 "tags": _values.each(_values.PLAIN).encode(tags),
             },
             _values.nested(lambda: BackupReport),
@@ -148,6 +158,68 @@ class Vault(SyncVault):
         )
         return report
 
+    def artifacts(
+        self,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> builtins.list[ArtifactSummary]:
+        """Lists the dumps of old scripts that lie in the store. Needs no key, and no store of ours.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: builtins.list[ArtifactSummary] = self._run(
+            "artifacts",
+            {},
+            _values.listed(_values.nested(lambda: ArtifactSummary)),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def import_(
+        self,
+        artifact: str,
+        *,
+        artifact_passphrase: str | None = None,
+        from_database: str | None = None,
+        no_owner: bool | None = None,
+        no_privileges: bool | None = None,
+        tags: Sequence[str] | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> BackupReport:
+        """Turns the dump of an old script into a backup: restored into a scratch database, and backed up from there.
+
+        Args:
+            artifact_passphrase: The passphrase that openssl encrypted it with. Absent: the vault's.
+            from_database: Which database of a dump that holds several: a script of pg_dumpall.
+            no_owner: Leave everything to the importing user.
+            no_privileges: Leave out grants.
+            tags: Labels to keep in the manifest.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: BackupReport = self._run(
+            "import",
+            {
+                "artifact": artifact,
+                "artifact_passphrase": artifact_passphrase,
+                "from_database": from_database,
+                "no_owner": no_owner,
+                "no_privileges": no_privileges,
+                "tags": _values.each(_values.PLAIN).encode(tags),
+            },
+            _values.nested(lambda: BackupReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
     def show(
         self,
         backup: str,
@@ -177,12 +249,16 @@ class Vault(SyncVault):
         self,
         backup: str,
         *,
+        artifact_passphrase: str | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | timedelta | None = None,
     ) -> VerifyReport:
         """Opens and checks every stored byte of one backup, and keeps the proof.
 
+        Takes the dumps of old scripts as well.
+
         Args:
+            artifact_passphrase: The passphrase that openssl encrypted the artifact with. Absent: the vault's.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
@@ -191,6 +267,7 @@ class Vault(SyncVault):
             "verify",
             {
                 "backup": backup,
+                "artifact_passphrase": artifact_passphrase,
             },
             _values.nested(lambda: VerifyReport),
             on_progress,
@@ -234,26 +311,39 @@ class Vault(SyncVault):
         self,
         backup: str,
         *,
+        artifact_passphrase: str | None = None,
+        clean: bool | None = None,
+        from_database: str | None = None,
         globals: bool | None = None,
+        map: BackupMapping | None = None,
         no_owner: bool | None = None,
         no_privileges: bool | None = None,
+        no_superuser: bool | None = None,
         overwrite: bool | None = None,
         promote: bool | None = None,
         queries: Sequence[str] | None = None,
+        select: Selection | None = None,
         target: str | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | timedelta | None = None,
     ) -> RestoreReport:
-        """Restores one backup into an empty database.
+        """Restores one backup into an empty database; or the dump of an old script: its name in the store, a path or
+        a URL.
 
         Args:
+            artifact_passphrase: The passphrase that openssl encrypted the artifact with. Absent: the vault's.
+            clean: Drop what the backup brings before it is created.
+            from_database: Which database of a dump that holds several: a script of pg_dumpall.
             globals: Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+            map: Other names for schemas, owners and tablespaces.
             no_owner: Leave everything to the restoring user.
             no_privileges: Leave out grants.
+            no_superuser: Leave out what only a superuser may create.
             overwrite: Restore even though the target holds something.
             promote: Restore beside the target, check, and let the result take its place; the database that was there
                 is kept.
             queries: Queries to run before a promotion; each must succeed, and not answer `false` or `0`.
+            select: What of the backup is restored; the default is everything.
             target: URL of the database to restore into: empty, or not there yet.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
@@ -263,12 +353,18 @@ class Vault(SyncVault):
             "restore",
             {
                 "backup": backup,
+                "artifact_passphrase": artifact_passphrase,
+                "clean": clean,
+                "from_database": from_database,
                 "globals": globals,
+                "map": _values.nested(lambda: BackupMapping).encode(map),
                 "no_owner": no_owner,
                 "no_privileges": no_privileges,
+                "no_superuser": no_superuser,
                 "overwrite": overwrite,
                 "promote": promote,
                 "queries": _values.each(_values.PLAIN).encode(queries),
+                "select": _values.nested(lambda: Selection).encode(select),
                 "target": target,
             },
             _values.nested(lambda: RestoreReport),
@@ -281,16 +377,22 @@ class Vault(SyncVault):
         self,
         backup: str,
         *,
+        artifact_passphrase: str | None = None,
         folder: str | os.PathLike[str] | None = None,
+        format: ExportFormat | None = None,
         keep_compression: bool | None = None,
+        plain: bool | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | timedelta | None = None,
     ) -> ExportReport:
-        """Writes one backup's dump into a folder, as the directory that stock tools load.
+        """Writes one backup's dump into a folder, as stock tools load it.
 
         Args:
+            artifact_passphrase: The passphrase that a classic artifact is encrypted with. Absent: the vault's.
             folder: The folder to write: new, or empty.
+            format: What is written. Default: the dump directory.
             keep_compression: Leave the files compressed as they are stored.
+            plain: Do not encrypt a classic artifact.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
@@ -299,8 +401,11 @@ class Vault(SyncVault):
             "export",
             {
                 "backup": backup,
+                "artifact_passphrase": artifact_passphrase,
                 "folder": _values.PATH.encode(folder),
+                "format": format,
                 "keep_compression": keep_compression,
+                "plain": plain,
             },
             _values.nested(lambda: ExportReport),
             on_progress,
@@ -486,6 +591,7 @@ class AsyncVault(AsyncVaultBase):
         store_options: Mapping[str, str] | None = None,
         trusted_signers: Sequence[str] | None = None,
         unencrypted: bool | None = None,
+        without_store: bool | None = None,
         work_factor: int | None = None,
     ) -> None:
         """What is absent is taken from the environment (`DATABASE_URL`, `BACKUP_STORE_URL`, `BACKUP_ENCRYPTION_KEY` …).
@@ -507,6 +613,7 @@ class AsyncVault(AsyncVaultBase):
                 `azure_storage_account_key` …
             trusted_signers: Public keys of hosts that hold only recipients, whose backups are to be believed.
             unencrypted: Make and expect a store without encryption.
+            without_store: Open also when no store is given: to verify and restore artifacts by their paths or URLs.
             work_factor: The scrypt work factor (log2 of N, 1 to 18) of passphrase slots that are written. Absent: 16.
         """
         super().__init__(
@@ -525,6 +632,7 @@ class AsyncVault(AsyncVaultBase):
                 "store_options": _values.mapped(_values.PLAIN).encode(store_options),
                 "trusted_signers": _values.each(_values.PLAIN).encode(trusted_signers),
                 "unencrypted": unencrypted,
+                "without_store": without_store,
                 "work_factor": work_factor,
             }
         )
@@ -533,6 +641,7 @@ class AsyncVault(AsyncVaultBase):
         self,
         *,
         globals: bool | None = None,
+        select: Selection | None = None,
         tags: Sequence[str] | None = None,
         on_progress: OnProgressAsync | None = None,
         timeout: float | timedelta | None = None,
@@ -541,6 +650,7 @@ class AsyncVault(AsyncVaultBase):
 
         Args:
             globals: Back up the server's roles and tablespaces as well (PostgreSQL).
+            select: What of the database is backed up; the default is everything.
             tags: Labels to keep in the manifest.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
@@ -550,6 +660,7 @@ class AsyncVault(AsyncVaultBase):
             "backup",
             {
                 "globals": globals,
+                "select": _values.nested(lambda: Selection).encode(select),
                 "tags": _values.each(_values.PLAIN).encode(tags),
             },
             _values.nested(lambda: BackupReport),
@@ -584,6 +695,68 @@ class AsyncVault(AsyncVaultBase):
         )
         return report
 
+    async def artifacts(
+        self,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> builtins.list[ArtifactSummary]:
+        """Lists the dumps of old scripts that lie in the store. Needs no key, and no store of ours.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: builtins.list[ArtifactSummary] = await self._run(
+            "artifacts",
+            {},
+            _values.listed(_values.nested(lambda: ArtifactSummary)),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def import_(
+        self,
+        artifact: str,
+        *,
+        artifact_passphrase: str | None = None,
+        from_database: str | None = None,
+        no_owner: bool | None = None,
+        no_privileges: bool | None = None,
+        tags: Sequence[str] | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> BackupReport:
+        """Turns the dump of an old script into a backup: restored into a scratch database, and backed up from there.
+
+        Args:
+            artifact_passphrase: The passphrase that openssl encrypted it with. Absent: the vault's.
+            from_database: Which database of a dump that holds several: a script of pg_dumpall.
+            no_owner: Leave everything to the importing user.
+            no_privileges: Leave out grants.
+            tags: Labels to keep in the manifest.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: BackupReport = await self._run(
+            "import",
+            {
+                "artifact": artifact,
+                "artifact_passphrase": artifact_passphrase,
+                "from_database": from_database,
+                "no_owner": no_owner,
+                "no_privileges": no_privileges,
+                "tags": _values.each(_values.PLAIN).encode(tags),
+            },
+            _values.nested(lambda: BackupReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
     async def show(
         self,
         backup: str,
@@ -613,12 +786,16 @@ class AsyncVault(AsyncVaultBase):
         self,
         backup: str,
         *,
+        artifact_passphrase: str | None = None,
         on_progress: OnProgressAsync | None = None,
         timeout: float | timedelta | None = None,
     ) -> VerifyReport:
         """Opens and checks every stored byte of one backup, and keeps the proof.
 
+        Takes the dumps of old scripts as well.
+
         Args:
+            artifact_passphrase: The passphrase that openssl encrypted the artifact with. Absent: the vault's.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
@@ -627,6 +804,7 @@ class AsyncVault(AsyncVaultBase):
             "verify",
             {
                 "backup": backup,
+                "artifact_passphrase": artifact_passphrase,
             },
             _values.nested(lambda: VerifyReport),
             on_progress,
@@ -670,26 +848,39 @@ class AsyncVault(AsyncVaultBase):
         self,
         backup: str,
         *,
+        artifact_passphrase: str | None = None,
+        clean: bool | None = None,
+        from_database: str | None = None,
         globals: bool | None = None,
+        map: BackupMapping | None = None,
         no_owner: bool | None = None,
         no_privileges: bool | None = None,
+        no_superuser: bool | None = None,
         overwrite: bool | None = None,
         promote: bool | None = None,
         queries: Sequence[str] | None = None,
+        select: Selection | None = None,
         target: str | None = None,
         on_progress: OnProgressAsync | None = None,
         timeout: float | timedelta | None = None,
     ) -> RestoreReport:
-        """Restores one backup into an empty database.
+        """Restores one backup into an empty database; or the dump of an old script: its name in the store, a path or
+        a URL.
 
         Args:
+            artifact_passphrase: The passphrase that openssl encrypted the artifact with. Absent: the vault's.
+            clean: Drop what the backup brings before it is created.
+            from_database: Which database of a dump that holds several: a script of pg_dumpall.
             globals: Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+            map: Other names for schemas, owners and tablespaces.
             no_owner: Leave everything to the restoring user.
             no_privileges: Leave out grants.
+            no_superuser: Leave out what only a superuser may create.
             overwrite: Restore even though the target holds something.
             promote: Restore beside the target, check, and let the result take its place; the database that was there
                 is kept.
             queries: Queries to run before a promotion; each must succeed, and not answer `false` or `0`.
+            select: What of the backup is restored; the default is everything.
             target: URL of the database to restore into: empty, or not there yet.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
@@ -699,12 +890,18 @@ class AsyncVault(AsyncVaultBase):
             "restore",
             {
                 "backup": backup,
+                "artifact_passphrase": artifact_passphrase,
+                "clean": clean,
+                "from_database": from_database,
                 "globals": globals,
+                "map": _values.nested(lambda: BackupMapping).encode(map),
                 "no_owner": no_owner,
                 "no_privileges": no_privileges,
+                "no_superuser": no_superuser,
                 "overwrite": overwrite,
                 "promote": promote,
                 "queries": _values.each(_values.PLAIN).encode(queries),
+                "select": _values.nested(lambda: Selection).encode(select),
                 "target": target,
             },
             _values.nested(lambda: RestoreReport),
@@ -717,16 +914,22 @@ class AsyncVault(AsyncVaultBase):
         self,
         backup: str,
         *,
+        artifact_passphrase: str | None = None,
         folder: str | os.PathLike[str] | None = None,
+        format: ExportFormat | None = None,
         keep_compression: bool | None = None,
+        plain: bool | None = None,
         on_progress: OnProgressAsync | None = None,
         timeout: float | timedelta | None = None,
     ) -> ExportReport:
-        """Writes one backup's dump into a folder, as the directory that stock tools load.
+        """Writes one backup's dump into a folder, as stock tools load it.
 
         Args:
+            artifact_passphrase: The passphrase that a classic artifact is encrypted with. Absent: the vault's.
             folder: The folder to write: new, or empty.
+            format: What is written. Default: the dump directory.
             keep_compression: Leave the files compressed as they are stored.
+            plain: Do not encrypt a classic artifact.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
@@ -735,8 +938,11 @@ class AsyncVault(AsyncVaultBase):
             "export",
             {
                 "backup": backup,
+                "artifact_passphrase": artifact_passphrase,
                 "folder": _values.PATH.encode(folder),
+                "format": format,
                 "keep_compression": keep_compression,
+                "plain": plain,
             },
             _values.nested(lambda: ExportReport),
             on_progress,
