@@ -323,6 +323,12 @@ class BackupDetails(Data):
     drilled_at: datetime | None = field(default=None, metadata=_values.key("drilled_at", _values.TIMESTAMP))
     """The newest successful drill, if any: the backup is proven."""
 
+    held_until: datetime | None = field(default=None, metadata=_values.key("held_until", _values.TIMESTAMP))
+    """Until when a hold keeps it, if there is one."""
+
+    marked_at: datetime | None = field(default=None, metadata=_values.key("marked_at", _values.TIMESTAMP))
+    """Since when it is marked for deletion, if it is: a later `prune` deletes it, and `hold` takes the mark back."""
+
     selection: Selection | None = field(
         default=None, metadata=_values.key("selection", _values.nested(lambda: Selection))
     )
@@ -437,6 +443,12 @@ class BackupSummary(Data):
 
     drilled_at: datetime | None = field(default=None, metadata=_values.key("drilled_at", _values.TIMESTAMP))
     """The newest successful drill, if any: the backup is proven."""
+
+    held_until: datetime | None = field(default=None, metadata=_values.key("held_until", _values.TIMESTAMP))
+    """Until when a hold keeps it, if there is one."""
+
+    marked_at: datetime | None = field(default=None, metadata=_values.key("marked_at", _values.TIMESTAMP))
+    """Since when it is marked for deletion, if it is: a later `prune` deletes it, and `hold` takes the mark back."""
 
     verified_at: datetime | None = field(default=None, metadata=_values.key("verified_at", _values.TIMESTAMP))
     """The newest successful verification, if any."""
@@ -713,6 +725,17 @@ HealthStatus: TypeAlias = Literal["ok", "degraded", "down"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReport(Data):
+    """A hold that was placed or taken back."""
+
+    id: str = field(metadata=_values.key("id"))
+    """The backup."""
+
+    held_until: datetime | None = field(default=None, metadata=_values.key("held_until", _values.TIMESTAMP))
+    """Until when it is held now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexStats(Data):
     """An index."""
 
@@ -724,6 +747,116 @@ class IndexStats(Data):
 
     bytes: int = field(metadata=_values.key("bytes"))
     """Its bytes."""
+
+
+Job: TypeAlias = Literal["backup", "verify", "drill", "prune"]
+"""Something that runs by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError(Data):
+    """Why a job failed."""
+
+    code: str = field(metadata=_values.key("code"))
+    """The stable code of the error."""
+
+    message: str = field(metadata=_values.key("message"))
+    """What went wrong, and what to do next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobNext(Data):
+    """When a job is due next."""
+
+    job: Job = field(metadata=_values.key("job"))
+    """The job."""
+
+    at: datetime = field(metadata=_values.key("at", _values.TIMESTAMP))
+    """When."""
+
+    retry: bool = field(metadata=_values.key("retry"))
+    """Whether that is another attempt after a failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord(Data):
+    """What a job did last. Kept in `control/jobs/<job>.json`, written anew by the holder of the lease."""
+
+    job: Job = field(metadata=_values.key("job"))
+    """The job."""
+
+    slot: datetime = field(metadata=_values.key("slot", _values.TIMESTAMP))
+    """The slot that it was for."""
+
+    attempt: int = field(metadata=_values.key("attempt"))
+    """The number of this attempt in its slot, from 1."""
+
+    started_at: datetime = field(metadata=_values.key("started_at", _values.TIMESTAMP))
+    """When it began."""
+
+    ended_at: datetime = field(metadata=_values.key("ended_at", _values.TIMESTAMP))
+    """When it ended."""
+
+    ok: bool = field(metadata=_values.key("ok"))
+    """Whether it did what it was to do."""
+
+    failures: int = field(metadata=_values.key("failures"))
+    """Attempts that failed since then."""
+
+    host: str = field(metadata=_values.key("host"))
+    """Host and process."""
+
+    backup: str | None = field(default=None, metadata=_values.key("backup"))
+    """The backup that was made, or looked at."""
+
+    error: JobError | None = field(default=None, metadata=_values.key("error", _values.nested(lambda: JobError)))
+    """Why it failed."""
+
+    last_ok_at: datetime | None = field(default=None, metadata=_values.key("last_ok_at", _values.TIMESTAMP))
+    """The newest end of an attempt that did what it was to do."""
+
+    retry_at: datetime | None = field(default=None, metadata=_values.key("retry_at", _values.TIMESTAMP))
+    """When it is tried again; absent when not before its next slot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep(Data):
+    """Which backups are kept: a backup is kept when any rule keeps it.
+
+    Numbers that are 0 are no rule.  The newest backup, the newest proven one, and what a kept one refers to are kept
+    in any case.  As text: `7d 4w 12m` keeps the newest backup of each of 7 days, 4 weeks and 12 months that have one
+    (also `24h` and `3y`); `5` the last five; `within=30d` everything that is not older; `tag=release` what carries
+    the label; `tz=Europe/Berlin` says where days begin.  # Example ``` use lastgood::Keep; let keep: Keep = "7d 4w
+    12m".parse()?; assert_eq!(keep, Keep::gfs(7, 4, 12)); assert_eq!(Keep::standard().to_string(), "within=30d 30d");
+    # Ok::<(), lastgood::Error>(()) ```
+    """
+
+    daily: int | None = field(default=None, metadata=_values.key("daily"))
+    """The newest backup of each of so many days that have one."""
+
+    hourly: int | None = field(default=None, metadata=_values.key("hourly"))
+    """The newest backup of each of so many hours that have one."""
+
+    last: int | None = field(default=None, metadata=_values.key("last"))
+    """So many of the newest."""
+
+    monthly: int | None = field(default=None, metadata=_values.key("monthly"))
+    """The newest backup of each of so many months that have one."""
+
+    tags: Sequence[str] | None = field(default=None, metadata=_values.key("tags", _values.each(_values.PLAIN)))
+    """Every backup with one of these labels."""
+
+    time_zone: str | None = field(default=None, metadata=_values.key("time_zone"))
+    """Where days, weeks, months and years begin, for example `Europe/Berlin`. Absent: UTC."""
+
+    weekly: int | None = field(default=None, metadata=_values.key("weekly"))
+    """The newest backup of each of so many weeks (from Monday) that have one."""
+
+    within_hours: int | None = field(default=None, metadata=_values.key("within_hours"))
+    """Every backup that was started less than so many hours ago."""
+
+    yearly: int | None = field(default=None, metadata=_values.key("yearly"))
+    """The newest backup of each of so many years that have one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -748,6 +881,74 @@ class BackupMapping(Data):
 
 Phase: TypeAlias = Literal["preparing", "dumping", "committing", "verifying", "loading", "finishing", "comparing"]
 """What an operation is doing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(Data):
+    """What runs by itself, and when.
+
+    What is absent has its default; `off` switches a job off.  As text (`BACKUP_SCHEDULE`): the backup's expression
+    alone, or several separated by semicolons: `0 2 * * *; verify=0 4 * * 1; drill=off; tz=Europe/Berlin`.
+    """
+
+    backup: str | None = field(default=None, metadata=_values.key("backup"))
+    """Cron expression of the backups. Absent: BACKUP_SCHEDULE, or daily at 02:00."""
+
+    deadline: float | timedelta | None = field(default=None, metadata=_values.key("deadline_seconds", _values.SECONDS))
+    """A job is cancelled after so many seconds. Absent: 43200, twelve hours."""
+
+    drill: str | None = field(default=None, metadata=_values.key("drill"))
+    """Cron expression of the drills. Absent: the first of each month at 05:00."""
+
+    drill_queries: Sequence[str] | None = field(
+        default=None, metadata=_values.key("drill_queries", _values.each(_values.PLAIN))
+    )
+    """Queries to run on the restored database of a drill."""
+
+    drill_target: str | None = field(default=None, repr=False, metadata=_values.key("drill_target"))
+    """URL of an empty database for drills.
+
+    Absent: one is created beside the vault's database and dropped afterwards.
+    """
+
+    globals: bool | None = field(default=None, metadata=_values.key("globals"))
+    """Back up the server's roles and tablespaces as well (PostgreSQL)."""
+
+    grace: float | timedelta | None = field(default=None, metadata=_values.key("grace_seconds", _values.SECONDS))
+    """Time from a prune's mark to the deletion. Absent: 86400, a day."""
+
+    jitter: float | timedelta | None = field(default=None, metadata=_values.key("jitter_seconds", _values.SECONDS))
+    """A running schedule waits up to so many seconds, by chance, before each job. Absent: 0."""
+
+    keep: Keep | None = field(default=None, metadata=_values.key("keep", _values.nested(lambda: Keep)))
+    """What a prune keeps. Absent: BACKUP_RETENTION, or everything of the last 30 days."""
+
+    lease: float | timedelta | None = field(default=None, metadata=_values.key("lease_seconds", _values.SECONDS))
+    """A host that gave no sign of life for so many seconds is given up (1 to 3600). Absent: 60."""
+
+    prune: str | None = field(default=None, metadata=_values.key("prune"))
+    """Cron expression of the prunes. Absent: daily at 06:00."""
+
+    retries: int | None = field(default=None, metadata=_values.key("retries"))
+    """How often a job that failed is tried again before its next slot. Absent: 6."""
+
+    retry: float | timedelta | None = field(default=None, metadata=_values.key("retry_seconds", _values.SECONDS))
+    """Time before the first of those; each wait is twice the one before, up to an hour. Absent: 60."""
+
+    select: Selection | None = field(default=None, metadata=_values.key("select", _values.nested(lambda: Selection)))
+    """What of the database is backed up; the default is everything."""
+
+    skip_missed: bool | None = field(default=None, metadata=_values.key("skip_missed"))
+    """Leave out a slot that was missed by more than an hour, instead of doing it late."""
+
+    tags: Sequence[str] | None = field(default=None, metadata=_values.key("tags", _values.each(_values.PLAIN)))
+    """Labels of the backups."""
+
+    time_zone: str | None = field(default=None, metadata=_values.key("time_zone"))
+    """The time zone of the expressions, for example `Europe/Berlin`. Absent: UTC."""
+
+    verify: str | None = field(default=None, metadata=_values.key("verify"))
+    """Cron expression of the verifications. Absent: Mondays at 04:00."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -805,6 +1006,52 @@ class ProofSummary(Data):
     """What was found wrong, empty when `ok`."""
 
 
+PruneAction: TypeAlias = Literal["keep", "mark", "wait", "delete"]
+"""What a prune does with a backup."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneDecision(Data):
+    """What becomes of one backup."""
+
+    backup: str = field(metadata=_values.key("backup"))
+    """The backup."""
+
+    action: PruneAction = field(metadata=_values.key("action"))
+    """What is done now."""
+
+    reasons: tuple[str, ...] = field(metadata=_values.key("reasons", _values.each(_values.PLAIN)))
+    """Why."""
+
+    deletes_at: datetime | None = field(default=None, metadata=_values.key("deletes_at", _values.TIMESTAMP))
+    """From when on a marked backup is deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneReport(Data):
+    """What a prune did, or would do, and why."""
+
+    dry_run: bool = field(metadata=_values.key("dry_run"))
+    """Whether it was only asked what would be done."""
+
+    keep: str = field(metadata=_values.key("keep"))
+    """The policy, as text."""
+
+    decisions: tuple[PruneDecision, ...] = field(
+        metadata=_values.key("decisions", _values.each(_values.nested(lambda: PruneDecision)))
+    )
+    """Each backup, newest first, with what becomes of it."""
+
+    swept: tuple[str, ...] = field(metadata=_values.key("swept", _values.each(_values.PLAIN)))
+    """What runs that died left behind, and what deletions that were cut short left: removed now."""
+
+    freed_bytes: int = field(metadata=_values.key("freed_bytes"))
+    """Bytes that were freed."""
+
+    refused: tuple[Refusal, ...] = field(metadata=_values.key("refused", _values.each(_values.nested(lambda: Refusal))))
+    """What the store did not allow."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryStats(Data):
     """A statement that was run many times, or long."""
@@ -824,6 +1071,20 @@ class QueryStats(Data):
 
 ReadBack: TypeAlias = Literal["sizes", "content"]
 """How much of what was stored is read back before a backup is committed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal(Data):
+    """Something that the store did not allow."""
+
+    backup: str = field(metadata=_values.key("backup"))
+    """The backup that stays for now."""
+
+    code: str = field(metadata=_values.key("code"))
+    """The stable code of the error."""
+
+    message: str = field(metadata=_values.key("message"))
+    """What the store said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -880,6 +1141,26 @@ class RotateKeyReport(Data):
 
     removed: str | None = field(default=None, metadata=_values.key("removed"))
     """The slot removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDueReport(Data):
+    """What `run_due` did."""
+
+    at: datetime = field(metadata=_values.key("at", _values.TIMESTAMP))
+    """The time that counted: this host's, or the store's where the two differ by minutes."""
+
+    ran: tuple[JobRecord, ...] = field(metadata=_values.key("ran", _values.each(_values.nested(lambda: JobRecord))))
+    """What was done, in this order."""
+
+    next: tuple[JobNext, ...] = field(metadata=_values.key("next", _values.each(_values.nested(lambda: JobNext))))
+    """When each job is due next."""
+
+    clock_ahead: timedelta | None = field(default=None, metadata=_values.key("clock_ahead_seconds", _values.SECONDS))
+    """Time by which this host's clock is ahead of the store's; absent where nobody had to look."""
+
+    held_by: str | None = field(default=None, metadata=_values.key("held_by"))
+    """Another host is at work: nothing was done. Its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1060,21 +1341,33 @@ __all__ = [
     "HealthCheck",
     "HealthReport",
     "HealthStatus",
+    "HoldReport",
     "IndexStats",
     "InternalError",
     "InvalidError",
+    "Job",
+    "JobError",
+    "JobNext",
+    "JobRecord",
+    "Keep",
     "NotFoundError",
     "Phase",
+    "Plan",
     "Progress",
     "Promoted",
     "ProofKind",
     "ProofSummary",
+    "PruneAction",
+    "PruneDecision",
+    "PruneReport",
     "QueryStats",
     "ReadBack",
+    "Refusal",
     "RefusedError",
     "ReplicaStats",
     "RestoreReport",
     "RotateKeyReport",
+    "RunDueReport",
     "Selection",
     "Settings",
     "TableStats",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from . import _values
 from ._async import AsyncVaultBase, OnProgressAsync
@@ -26,8 +26,13 @@ from ._types import (
     ExportReport,
     HealthCheck,
     HealthReport,
+    HoldReport,
+    Keep,
+    Plan,
+    PruneReport,
     RestoreReport,
     RotateKeyReport,
+    RunDueReport,
     Selection,
     Settings,
     VerifyReport,
@@ -389,7 +394,7 @@ class Vault(SyncVault):
 
         Args:
             artifact_passphrase: The passphrase that a classic artifact is encrypted with. Absent: the vault's.
-            folder: The folder to write: new, or empty.
+            folder: The folder to write: new, or empty; for classic artifacts any folder.
             format: What is written. Default: the dump directory.
             keep_compression: Leave the files compressed as they are stored.
             plain: Do not encrypt a classic artifact.
@@ -408,6 +413,128 @@ class Vault(SyncVault):
                 "plain": plain,
             },
             _values.nested(lambda: ExportReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def prune(
+        self,
+        *,
+        dry_run: bool | None = None,
+        grace: float | timedelta | None = None,
+        keep: Keep | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> PruneReport:
+        """Deletes the backups that no rule keeps, and what dead runs left behind.
+
+        Marks first, deletes after a time of grace.
+
+        Args:
+            dry_run: Tell what would be done, and do nothing.
+            grace: Seconds (or a timedelta) from the mark to the deletion. Absent: 86400, a day. 0 deletes at once.
+            keep: What is kept. Absent: BACKUP_RETENTION, or else everything of the last 30 days.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: PruneReport = self._run(
+            "prune",
+            {
+                "dry_run": dry_run,
+                "grace_seconds": _values.SECONDS.encode(grace),
+                "keep": _values.nested(lambda: Keep).encode(keep),
+            },
+            _values.nested(lambda: PruneReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def hold(
+        self,
+        backup: str,
+        *,
+        reason: str | None = None,
+        until: datetime | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> HoldReport:
+        """Keeps one backup from being deleted, until a date or until `release`.
+
+        Args:
+            reason: Why, for those who meet the hold later.
+            until: The hold ends then by itself. Absent: it ends with `release`.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: HoldReport = self._run(
+            "hold",
+            {
+                "backup": backup,
+                "reason": reason,
+                "until": _values.TIMESTAMP.encode(until),
+            },
+            _values.nested(lambda: HoldReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def release(
+        self,
+        backup: str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> HoldReport:
+        """Takes back every hold on one backup.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: HoldReport = self._run(
+            "release",
+            {
+                "backup": backup,
+            },
+            _values.nested(lambda: HoldReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def run_due(
+        self,
+        *,
+        plan: Plan | None = None,
+        within: float | timedelta | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RunDueReport:
+        """Does what the plan says is due: each slot once, however many hosts try.
+
+        Says what it did, and what failed.
+
+        Args:
+            plan: What runs when.
+            within: Be done within so many seconds: what runs then is cancelled and cleans up, and is due again. Give
+                a little less than the host allows.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RunDueReport = self._run(
+            "run_due",
+            {
+                "plan": _values.nested(lambda: Plan).encode(plan),
+                "within_seconds": _values.SECONDS.encode(within),
+            },
+            _values.nested(lambda: RunDueReport),
             on_progress,
             timeout,
         )
@@ -926,7 +1053,7 @@ class AsyncVault(AsyncVaultBase):
 
         Args:
             artifact_passphrase: The passphrase that a classic artifact is encrypted with. Absent: the vault's.
-            folder: The folder to write: new, or empty.
+            folder: The folder to write: new, or empty; for classic artifacts any folder.
             format: What is written. Default: the dump directory.
             keep_compression: Leave the files compressed as they are stored.
             plain: Do not encrypt a classic artifact.
@@ -945,6 +1072,128 @@ class AsyncVault(AsyncVaultBase):
                 "plain": plain,
             },
             _values.nested(lambda: ExportReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def prune(
+        self,
+        *,
+        dry_run: bool | None = None,
+        grace: float | timedelta | None = None,
+        keep: Keep | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> PruneReport:
+        """Deletes the backups that no rule keeps, and what dead runs left behind.
+
+        Marks first, deletes after a time of grace.
+
+        Args:
+            dry_run: Tell what would be done, and do nothing.
+            grace: Seconds (or a timedelta) from the mark to the deletion. Absent: 86400, a day. 0 deletes at once.
+            keep: What is kept. Absent: BACKUP_RETENTION, or else everything of the last 30 days.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: PruneReport = await self._run(
+            "prune",
+            {
+                "dry_run": dry_run,
+                "grace_seconds": _values.SECONDS.encode(grace),
+                "keep": _values.nested(lambda: Keep).encode(keep),
+            },
+            _values.nested(lambda: PruneReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def hold(
+        self,
+        backup: str,
+        *,
+        reason: str | None = None,
+        until: datetime | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> HoldReport:
+        """Keeps one backup from being deleted, until a date or until `release`.
+
+        Args:
+            reason: Why, for those who meet the hold later.
+            until: The hold ends then by itself. Absent: it ends with `release`.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: HoldReport = await self._run(
+            "hold",
+            {
+                "backup": backup,
+                "reason": reason,
+                "until": _values.TIMESTAMP.encode(until),
+            },
+            _values.nested(lambda: HoldReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def release(
+        self,
+        backup: str,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> HoldReport:
+        """Takes back every hold on one backup.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: HoldReport = await self._run(
+            "release",
+            {
+                "backup": backup,
+            },
+            _values.nested(lambda: HoldReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def run_due(
+        self,
+        *,
+        plan: Plan | None = None,
+        within: float | timedelta | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RunDueReport:
+        """Does what the plan says is due: each slot once, however many hosts try.
+
+        Says what it did, and what failed.
+
+        Args:
+            plan: What runs when.
+            within: Be done within so many seconds: what runs then is cancelled and cleans up, and is due again. Give
+                a little less than the host allows.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RunDueReport = await self._run(
+            "run_due",
+            {
+                "plan": _values.nested(lambda: Plan).encode(plan),
+                "within_seconds": _values.SECONDS.encode(within),
+            },
+            _values.nested(lambda: RunDueReport),
             on_progress,
             timeout,
         )
