@@ -1,0 +1,78 @@
+/** The native module of this platform. */
+
+import { BackupError } from './error'
+
+/** What the native module tells, as JSON: `{"Progress": …}` any number of times, then once `{"Ok": …}` or `{"Err": …}`. */
+export type Tell = (json: string) => void
+
+export interface Running {
+  cancel(): void
+}
+
+export interface NativeVault {
+  open(options: string, tell: Tell): Running
+  call(verb: string, options: string, tell: Tell): Running
+  close(): void
+}
+
+export interface Native {
+  Vault: new () => NativeVault
+  cli(args: string[], tell: Tell): Running
+  onLog(level: string, listener: (json: string) => void): number
+  stopLog(id: number): void
+}
+
+// Written out, so that bundlers and file tracing see which files belong to a program. A file beside this package is one
+// that was built here; otherwise npm installed the package of this platform.
+const platforms: Record<string, readonly [() => Native, () => Native]> = {
+  'linux-x64-gnu': [() => require('../lastgood.linux-x64-gnu.node'), () => require('lastgood-linux-x64-gnu')],
+  'linux-x64-musl': [() => require('../lastgood.linux-x64-musl.node'), () => require('lastgood-linux-x64-musl')],
+  'linux-arm64-gnu': [() => require('../lastgood.linux-arm64-gnu.node'), () => require('lastgood-linux-arm64-gnu')],
+  'linux-arm64-musl': [() => require('../lastgood.linux-arm64-musl.node'), () => require('lastgood-linux-arm64-musl')],
+  'darwin-x64': [() => require('../lastgood.darwin-x64.node'), () => require('lastgood-darwin-x64')],
+  'darwin-arm64': [() => require('../lastgood.darwin-arm64.node'), () => require('lastgood-darwin-arm64')],
+  'win32-x64': [() => require('../lastgood.win32-x64.node'), () => require('lastgood-win32-x64')],
+}
+
+/** The name of this platform, as in the names of the packages that hold native modules. */
+export function platform(): string {
+  const name = `${process.platform}-${process.arch}`
+  if (process.platform !== 'linux') return name
+  const report = process.report as typeof process.report & { excludeNetwork?: boolean }
+  report.excludeNetwork = true
+  const { header } = report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
+  return `${name}-${header.glibcVersionRuntime ? 'gnu' : 'musl'}`
+}
+
+let loaded: Native | undefined
+
+/** Loads the native module the first time. */
+export function native(): Native {
+  loaded ??= load()
+  return loaded
+}
+
+function load(): Native {
+  const name = platform()
+  let cause: unknown
+  for (const attempt of platforms[name] ?? []) {
+    try {
+      return attempt()
+    } catch (error) {
+      // Of the two files the one that is there and does not load says more.
+      if (cause === undefined || (error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') cause = error
+    }
+  }
+  const known = name in platforms
+  throw new BackupError(
+    {
+      code: 'not_compiled_in',
+      kind: 'invalid',
+      message: known ? `the native module for ${name} does not load: ${(cause as Error).message}` : `there is no native module for ${name}`,
+      next: known ? `install lastgood-${name} in the version of lastgood (npm leaves it out with --omit=optional)` : `there are modules for ${Object.keys(platforms).join(', ')}`,
+      platform: name,
+    },
+    undefined,
+    cause,
+  )
+}
