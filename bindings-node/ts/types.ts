@@ -400,6 +400,11 @@ export type Secret = string
 export interface Settings {
   /** Compression of the dump's files. Default: zstd. */
   codec?: Codec | undefined
+  /**
+   * Program and arguments that start lastgood's command line. Hosts that bring a SQLite library of their own give
+   * it, so that live SQLite files are opened in a process of its own. Default: none, they are opened here.
+   */
+  command?: readonly string[] | undefined
   /** Connections and workers used at the same time (1 to 64). Default: 2. */
   jobs?: number | undefined
   /** Level of the codec; absent means zstd 2, gzip 6. */

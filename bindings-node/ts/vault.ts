@@ -5,7 +5,7 @@ import { BackupError, type Failure } from './error'
 import { guarded } from './log'
 import { native, type NativeVault, type Running, type Tell } from './native'
 import type { Progress, RunOptions, VaultOptions } from './types'
-import { shapes, Verbs, verbs } from './verbs'
+import { Verbs, verbs } from './verbs'
 
 /**
  * One database and the store that its backups lie in.
@@ -92,7 +92,7 @@ function caller(of: Function): { stack?: string } {
  * Two copies of SQLite in one process do not see each other's locks: SQLite files are read by a command of our own, so
  * that this package goes together with better-sqlite3 and node:sqlite.
  */
-function withCommand(options: VaultOptions): object {
+function withCommand(options: VaultOptions): VaultOptions {
   const command = [process.execPath, join(__dirname, '../bin/lastgood.js')]
-  return shapes['VaultOptions'] && 'command' in shapes['VaultOptions'] ? { command, ...options } : options
+  return { ...options, settings: { command, ...options.settings } }
 }

@@ -237,6 +237,7 @@ export const shapes: Record<string, Record<string, Shape>> = {
   },
   "Settings": {
     "codec": "",
+    "command": "",
     "jobs": "",
     "level": "",
     "part_bytes": "",
