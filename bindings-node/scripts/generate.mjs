@@ -49,12 +49,12 @@ function type(schema, read) {
 const wrap = text => (text.includes(' ') ? `(${text})` : text)
 
 /** Reports have every property, absent ones as null; of options all may be left out that the core has a default for. */
-function members(schema, read, without = []) {
+function members(schema, read, without = [], both = false) {
   return inOrder(schema)
     .filter(([name]) => !without.includes(name))
     .map(([name, of]) => {
       const required = schema.required?.includes(name)
-      const is = read ? `readonly ${camel(name)}: ${type(of, read)}${nullable(of) ? ' | null' : ''}` : `${camel(name)}${required ? '' : '?'}: ${type(of, read)}${required ? '' : ' | undefined'}`
+      const is = read ? `readonly ${camel(name)}: ${type(of, read)}${nullable(of) ? ' | null' : ''}` : `${camel(name)}${required ? '' : '?'}: ${type(of, read)}${both && nullable(of) ? ' | null' : ''}${required ? '' : ' | undefined'}`
       return `${doc(of.description, '  ')}  ${is}\n`
     })
     .join('')
@@ -80,7 +80,7 @@ function typesFile() {
     const verb = options.get(name)
     const about = verb ? `Options of \`Vault.${camel(verb.name)}\`.` : schema.description
     if (verb) return `${doc(about)}export interface ${publicName(name)} extends RunOptions {\n${members(schema, false, verb.takes)}}\n`
-    if (schema.properties) return `${doc(about)}export interface ${name} {\n${members(schema, read.has(name) && !written.has(name))}}\n`
+    if (schema.properties) return `${doc(about)}export interface ${name} {\n${members(schema, read.has(name) && !written.has(name), [], read.has(name) && written.has(name))}}\n`
     if (schema.oneOf?.every(of => 'const' in of)) {
       return `${doc(about)}export type ${name} =${schema.oneOf.map(of => `\n${doc(of.description, '  ')}  | ${JSON.stringify(of.const)}`).join('')}\n`
     }

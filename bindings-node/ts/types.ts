@@ -74,6 +74,8 @@ export type ErrorCode =
   | "local_file"
   /** Another run holds the same backup id or slot. */
   | "busy"
+  /** A health check found something that does not work. */
+  | "unhealthy"
   /** The operation was cancelled by its caller. */
   | "cancelled"
   /** A defect in this library. */
@@ -81,6 +83,10 @@ export type ErrorCode =
 
 /** What a caller can do about an error. */
 export type ErrorKind = "invalid" | "refused" | "denied" | "not_found" | "damaged" | "unavailable" | "busy" | "cancelled" | "internal"
+
+/** Options of `Vault.databaseStats`. */
+export interface AskDatabaseOptions extends RunOptions {
+}
 
 /** Options of `Vault.backup`. */
 export interface BackupOptions extends RunOptions {
@@ -132,6 +138,18 @@ export interface BackupDetails {
   readonly drilledAt: Date | null
   /** The newest successful verification, if any. */
   readonly verifiedAt: Date | null
+}
+
+/** The newest backup, and how old it may be. */
+export interface BackupHealth {
+  /** Seconds that are allowed. */
+  readonly maxAgeSeconds: number
+  /** Seconds since then. */
+  readonly ageSeconds: number | null
+  /** The newest backup. */
+  readonly id: BackupId | null
+  /** When the newest backup was started: the moment it brings back. */
+  readonly lastSuccessAt: Date | null
 }
 
 /** The name of one backup: `backup-20251121-020001`, its UTC start time, with `-2`, `-3` … on a collision. */
@@ -206,6 +224,18 @@ export type Codec =
   /** As they are. */
   | "none"
 
+/** Connections of a server. */
+export interface ConnectionStats {
+  /** Connections that are open. */
+  readonly used: number
+  /** Connections that are allowed. */
+  readonly allowed: number
+  /** Of those open, how many run a statement. */
+  readonly active: number
+  /** Of those open, how many are in a transaction and do nothing. */
+  readonly idleInTransaction: number
+}
+
 /** The single moment that a backup shows, in the database's own terms. */
 export interface ConsistencyPoint {
   /** When the snapshot was taken, by the database's clock where it has one. */
@@ -219,12 +249,54 @@ export interface ConsistencyPoint {
 /** The folder of one database in a store: 1 to 100 of `A-Z a-z 0-9 . _ -`, not starting with a dot. */
 export type DatabaseName = string
 
+/** How a database is doing, as far as it says. What it does not say, or not to this role, is absent. */
+export interface DatabaseStats {
+  /** The engine. */
+  readonly engine: EngineKind
+  /** The server's version. */
+  readonly version: string
+  /** The largest tables, the largest first; at most ten. */
+  readonly largestTables: readonly TableStats[]
+  /** The largest indexes that were never used since statistics began; at most ten. */
+  readonly unusedIndexes: readonly IndexStats[]
+  /** The statements that took the most time in all, where the server keeps such records; at most ten. */
+  readonly slowQueries: readonly QueryStats[]
+  /** Replicas that are fed by this server. */
+  readonly replicas: readonly ReplicaStats[]
+  /** Share of block reads that the server's cache answered, 0 to 1. */
+  readonly cacheHitRatio: number | null
+  /** Connections of the whole server. */
+  readonly connections: ConnectionStats | null
+  /** Deadlocks since statistics began. */
+  readonly deadlocks: number | null
+  /** Bytes of files that no longer hold data (SQLite's free pages). */
+  readonly freeBytes: number | null
+  /** Age of the oldest transaction that is open, in seconds. */
+  readonly longestTransactionSeconds: number | null
+  /** How far this server is behind its primary, in seconds, if it is a replica. */
+  readonly replicationLagSeconds: number | null
+  /** Size of the database on disk, in bytes. */
+  readonly sizeBytes: number | null
+  /** Sessions that wait for a lock. */
+  readonly waitingLocks: number | null
+}
+
 /** Options of `Vault.drill`. */
 export interface DrillOptions extends RunOptions {
   /** Queries to run on the restored database; each must succeed, and not answer `false` or `0`. */
   queries?: readonly string[] | undefined
   /** URL of an empty database to use. Absent: one is created beside the vault's database and dropped afterwards. */
   target?: Secret | undefined
+}
+
+/** The newest drill, and how old it may be. */
+export interface DrillHealth {
+  /** Seconds that are allowed since the newest success. */
+  readonly maxAgeSeconds: number
+  /** When the newest successful drill ended. */
+  readonly lastSuccessAt: Date | null
+  /** Whether the newest drill of all succeeded; absent when there was none. */
+  readonly ok: boolean | null
 }
 
 /** A drill that restored the backup and found the same content. */
@@ -282,10 +354,87 @@ export interface FileDetails {
   readonly storedBytes: number
 }
 
+/** Options of `Vault.health`. */
+export interface HealthOptions extends RunOptions {
+  /** Seconds that an answer is kept and given again. Default: 15. */
+  cacheSeconds?: number | undefined
+  /** What the caller looked at by himself; it counts like the rest. */
+  checks?: readonly HealthCheck[] | undefined
+  /** Give the report as `application/health+json` too. */
+  healthJson?: boolean | undefined
+  /** Seconds that the newest backup may be old. Default: 93,600 (26 hours). */
+  maxAgeSeconds?: number | undefined
+  /** Seconds that may pass without a successful drill. Default: 3,024,000 (35 days). */
+  maxDrillAgeSeconds?: number | undefined
+  /** Seconds that the database and the store each have for an answer. Default: 5. */
+  timeoutSeconds?: number | undefined
+}
+
+/** One thing that was looked at. */
+export interface HealthCheck {
+  /** What it is, for example `database`. */
+  name: string
+  /** How it is doing. */
+  status: HealthStatus
+  /** What was found, where there is something to say. */
+  message?: string | null | undefined
+}
+
+/** The state of the database, of its store and of its backups. */
+export interface HealthReport {
+  /** The worst of all checks that count: a database that is down is `down`, a backup that is missing is `degraded`. */
+  readonly status: HealthStatus
+  /** What a route answers: 200, or 503 when `status` is `down`. */
+  readonly httpStatus: number
+  /** The store. */
+  readonly store: HealthStatus
+  /** The newest backup. */
+  readonly backup: BackupHealth
+  /** The newest drill. */
+  readonly drill: DrillHealth
+  /** Everything that was looked at, the caller's own checks among it. */
+  readonly checks: readonly HealthCheck[]
+  /** When it was looked at. */
+  readonly timestamp: Date
+  /** The same as `connected` or `disconnected`; absent when the vault has none. */
+  readonly database: string | null
+  /** The database; absent when the vault has none. */
+  readonly db: HealthStatus | null
+  /** The same as `application/health+json`, if it was asked for. */
+  readonly healthJson: unknown
+}
+
+/** How something is doing. */
+export type HealthStatus =
+  /** As it should be. */
+  | "ok"
+  /** It works, and somebody should look at it. */
+  | "degraded"
+  /** It does not work. */
+  | "down"
+
+/** An index. */
+export interface IndexStats {
+  /** The index, with its schema where there is one. */
+  readonly name: string
+  /** Its table. */
+  readonly table: string
+  /** Its bytes. */
+  readonly bytes: number
+}
+
 /** Options of `Vault.list`. */
 export interface ListOptions extends RunOptions {
   /** At most so many, the newest. Absent: all. */
   limit?: number | undefined
+}
+
+/** Options of `Vault.metrics`. */
+export interface MetricsOptions extends RunOptions {
+  /** Seconds that an answer is kept and given again. Default: 15. */
+  cacheSeconds?: number | undefined
+  /** Seconds that the database and the store each have for an answer. Default: 5. */
+  timeoutSeconds?: number | undefined
 }
 
 /** What an operation is doing. */
@@ -338,12 +487,36 @@ export interface ProofSummary {
   readonly problems: readonly string[]
 }
 
+/** A statement that was run many times, or long. */
+export interface QueryStats {
+  /** The statement with its constants taken out, at most 300 characters. */
+  readonly query: string
+  /** How often it was run. */
+  readonly calls: number
+  /** Milliseconds in all. */
+  readonly totalMs: number
+  /** Milliseconds of one call, on average. */
+  readonly meanMs: number
+}
+
 /** How much of what was stored is read back before a backup is committed. */
 export type ReadBack =
   /** Each volume's size, and its last bytes compared. */
   | "sizes"
   /** Each volume read whole and its SHA-256 compared. */
   | "content"
+
+/** A replica, as its primary sees it. */
+export interface ReplicaStats {
+  /** The name it connects with. */
+  readonly name: string
+  /** What it does, for example `streaming`. */
+  readonly state: string
+  /** Bytes of the log that it has not replayed. */
+  readonly lagBytes: number | null
+  /** Seconds it is behind. */
+  readonly lagSeconds: number | null
+}
 
 /** Options of `Vault.restore`. */
 export interface RestoreOptions extends RunOptions {
@@ -425,6 +598,18 @@ export interface Settings {
 
 /** Options of `Vault.show`. */
 export interface ShowOptions extends RunOptions {
+}
+
+/** A table's size and state. */
+export interface TableStats {
+  /** The table, with its schema where there is one. */
+  readonly name: string
+  /** Bytes with its indexes and out-of-line values. */
+  readonly bytes: number
+  /** Rows, as the server estimates them. */
+  readonly rows: number
+  /** Rows that are deleted and not yet cleaned up, as the server estimates them. */
+  readonly deadRows: number
 }
 
 /** The content of one table: how many rows, and a hash that does not depend on their order. */
