@@ -16,8 +16,13 @@ use tokio::runtime::Runtime;
 /// One function for both, so that they arrive in order. As long as Rust holds it, the process stays alive.
 pub type Tell = ThreadsafeFunction<String, Unknown<'static>, String, Status, false>;
 
-static RUNTIME: LazyLock<std::io::Result<Runtime>> =
-    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().thread_name("lastgood").enable_all().build());
+/// What a main thread has: the futures of an unoptimized build want more than tokio's 2 MiB.
+const STACK_BYTES: usize = 8 << 20;
+
+static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.thread_name("lastgood").thread_stack_size(STACK_BYTES).enable_all().build()
+});
 
 /// Stops the work that was started, which then tells `cancelled`.
 #[napi]

@@ -66,7 +66,7 @@ export class Vault extends Verbs {
 /** Starts native work, and makes a promise of what it tells. */
 function run(verb: string, here: { stack?: string }, { signal, onProgress }: RunOptions, start: (tell: Tell) => Running): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const fail = (failure: Failure) => reject(new BackupError({ ...failure, verb }, here, signal?.aborted ? signal.reason : undefined))
+    const fail = (failure: Failure) => reject(new BackupError({ ...failure, verb }, here, failure.code === 'cancelled' ? signal?.reason : undefined))
     if (signal?.aborted) return fail({ code: 'cancelled', kind: 'cancelled', message: 'the operation was cancelled' })
     const tellProgress = onProgress && guarded(onProgress, 'onProgress')
     const running = start(json => {
