@@ -84,6 +84,28 @@ export type ErrorCode =
 /** What a caller can do about an error. */
 export type ErrorKind = "invalid" | "refused" | "denied" | "not_found" | "damaged" | "unavailable" | "busy" | "cancelled" | "internal"
 
+/** Who is told. URLs that hold a token are secrets. */
+export interface Alerts {
+  /** Program and arguments that get every event as JSON on standard input. */
+  command?: readonly string[] | undefined
+  /** A Discord webhook. */
+  discordUrl?: Secret | undefined
+  /** The integration key of a PagerDuty service (Events API v2). Incidents are resolved on recovery. */
+  pagerdutyKey?: Secret | undefined
+  /** Where PagerDuty's events go. Default: `https://events.pagerduty.com/v2/enqueue`. */
+  pagerdutyUrl?: string | undefined
+  /** A healthchecks-style URL for backups: `/start`, the URL itself on success, `/fail`. */
+  pingUrl?: Secret | undefined
+  /** A Slack incoming webhook. */
+  slackUrl?: Secret | undefined
+  /** Tell people of every success too, not only of recoveries. */
+  successes?: boolean | undefined
+  /** Signs the webhook's body: the header `Lastgood-Signature: t=SECONDS,v1=HEX` holds HMAC-SHA256 of `SECONDS.BODY`. */
+  webhookSecret?: Secret | undefined
+  /** A URL that gets every event as JSON by POST. */
+  webhookUrl?: Secret | undefined
+}
+
 /** Options of `Vault.databaseStats`. */
 export interface AskDatabaseOptions extends RunOptions {
 }
@@ -626,6 +648,8 @@ export interface TableSummary {
 
 /** What a vault is made of. What is absent is taken from the environment, as `Vault.fromEnv` says. */
 export interface VaultOptions {
+  /** Who is told when something failed, works again, or looks odd. Absent: as the environment says. */
+  alerts?: Alerts | undefined
   /** Take a passphrase although it is weak. */
   allowWeakPassphrase?: boolean | undefined
   /** URL of the database to back up: `postgres://…`, `sqlite:path`. */

@@ -116,6 +116,17 @@ export const verbs = {
 
 /** How the properties of each type cross. */
 export const shapes: Record<string, Record<string, Shape>> = {
+  "Alerts": {
+    "command": "",
+    "discord_url": "",
+    "pagerduty_key": "",
+    "pagerduty_url": "",
+    "ping_url": "",
+    "slack_url": "",
+    "successes": "",
+    "webhook_secret": "",
+    "webhook_url": ""
+  },
   "Backup": {
     "tags": ""
   },
@@ -381,6 +392,7 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "hash": ""
   },
   "VaultOptions": {
+    "alerts": "Alerts",
     "allow_weak_passphrase": "",
     "database": "",
     "identity_file": "",
