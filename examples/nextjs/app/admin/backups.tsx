@@ -95,7 +95,7 @@ export function Backups({ backups, now, children }: { backups: readonly BackupSu
         {backups.length === 0 ? (
           <p className="empty">There is no backup yet.</p>
         ) : (
-          <div className="scroll" role="region" aria-labelledby="all" tabIndex={0}>
+          <div className="scroll" role="region" aria-label="Table of backups" tabIndex={0}>
             <table>
               <thead>
                 <tr>

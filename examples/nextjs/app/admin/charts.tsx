@@ -48,7 +48,7 @@ function Chart({ title, backups, value, unit, bars = false }: ChartOptions) {
           <g key={tick}>
             <line className="grid" x1={LEFT} x2={WIDTH} y1={y(tick)} y2={y(tick)} />
             <text x={LEFT - 8} y={y(tick) + 4} textAnchor="end">
-              {tick === 0 ? '0' : unit(tick)}
+              {tick === 0 ? '0' : unit(tick).replace('.0 ', ' ')}
             </text>
           </g>
         ))}
@@ -56,7 +56,7 @@ function Chart({ title, backups, value, unit, bars = false }: ChartOptions) {
           backups.map((b, i) => {
             const width = Math.min(step * 0.64, 26)
             return (
-              <rect key={b.id} className="bar" x={x(i) - width / 2} y={y(value(b))} width={width} height={Math.max(y(0) - y(value(b)), 1)} rx="3">
+              <rect key={b.id} className="column" x={x(i) - width / 2} y={y(value(b))} width={width} height={Math.max(y(0) - y(value(b)), 1)} rx="3">
                 <title>{`${b.id}: ${unit(value(b))}`}</title>
               </rect>
             )
