@@ -192,7 +192,7 @@ describe('the Next.js example', { skip }, () => {
       export async function GET(request: Request) {
         const holder = globalThis as unknown as { lastgoodVault?: Promise<unknown> }
         let failed = ''
-        if (request.url.endsWith('?break')) {
+        if (new URL(request.url).searchParams.has('break')) {
           const store = process.env.BACKUP_STORE_URL
           delete holder.lastgoodVault
           process.env.BACKUP_STORE_URL = 'ftp://nowhere'
