@@ -62,6 +62,8 @@ export type ErrorCode =
   | "unsupported_object"
   /** The restore target already holds data. */
   | "target_not_empty"
+  /** The live database is used in a way that would not survive if another took its place. */
+  | "target_in_use"
   /** A role that the backup refers to does not exist at the target. */
   | "missing_role"
   /** An extension that the backup needs cannot be created at the target. */
@@ -112,6 +114,8 @@ export interface AskDatabaseOptions extends RunOptions {
 
 /** Options of `Vault.backup`. */
 export interface BackupOptions extends RunOptions {
+  /** Back up the server's roles and tablespaces as well (PostgreSQL). */
+  globals?: boolean | undefined
   /** Labels to keep in the manifest. */
   tags?: readonly string[] | undefined
 }
@@ -488,6 +492,16 @@ export interface Progress {
   readonly bytesTotal: number | null
 }
 
+/** A restored database that took the place of the live one. */
+export interface Promoted {
+  /** How to go back to it: SQL for any other database of the server, or commands of a shell. */
+  readonly goBack: readonly string[]
+  /** How to drop it once nobody will go back. */
+  readonly dropKept: readonly string[]
+  /** What the database that was there is called now (for SQLite, its path); absent when there was none. */
+  readonly kept: string | null
+}
+
 /** The two ways to prove a backup. */
 export type ProofKind =
   /** Every byte was read, authenticated and decompressed. */
@@ -542,12 +556,18 @@ export interface ReplicaStats {
 
 /** Options of `Vault.restore`. */
 export interface RestoreOptions extends RunOptions {
+  /** Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL). */
+  globals?: boolean | undefined
   /** Leave everything to the restoring user. */
   noOwner?: boolean | undefined
   /** Leave out grants. */
   noPrivileges?: boolean | undefined
   /** Restore even though the target holds something. */
   overwrite?: boolean | undefined
+  /** Restore beside the target, check, and let the result take its place; the database that was there is kept. */
+  promote?: boolean | undefined
+  /** Queries to run before a promotion; each must succeed, and not answer `false` or `0`. */
+  queries?: readonly string[] | undefined
   /** URL of the database to restore into: empty, or not there yet. */
   target?: Secret | undefined
 }
@@ -562,8 +582,12 @@ export interface RestoreReport {
   readonly bytes: number
   /** Milliseconds it took. */
   readonly durationMs: number
+  /** What was created on the server beside the database: `role app`, `tablespace fast`. */
+  readonly created: readonly string[]
   /** What could not be restored exactly. */
   readonly warnings: readonly Warning[]
+  /** What became of the database that was there, when the restored one was promoted. */
+  readonly promoted: Promoted | null
 }
 
 /** Options of `Vault.rotateKey`. */

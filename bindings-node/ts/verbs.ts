@@ -128,6 +128,7 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "webhook_url": ""
   },
   "Backup": {
+    "globals": "",
     "tags": ""
   },
   "BackupDetails": {
@@ -318,6 +319,11 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "bytes_per_second": "",
     "bytes_total": ""
   },
+  "Promoted": {
+    "go_back": "",
+    "drop_kept": "",
+    "kept": ""
+  },
   "ProofSummary": {
     "kind": "",
     "at": "date",
@@ -339,9 +345,12 @@ export const shapes: Record<string, Record<string, Shape>> = {
   },
   "Restore": {
     "backup": "",
+    "globals": "",
     "no_owner": "",
     "no_privileges": "",
     "overwrite": "",
+    "promote": "",
+    "queries": "",
     "target": ""
   },
   "RestoreReport": {
@@ -349,9 +358,11 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "target": "",
     "bytes": "",
     "duration_ms": "",
+    "created": "",
     "warnings": [
       "Warning"
-    ]
+    ],
+    "promoted": "Promoted"
   },
   "RotateKey": {
     "allow_weak": "",
