@@ -124,6 +124,13 @@ function verbsFile() {
   const table = Object.fromEntries(
     Object.keys(definitions).filter(converted).map(name => [name, Object.fromEntries(Object.entries(fieldsOf(name)).map(([field, of]) => [field, shape(of)]))]),
   )
+  // Of types in reports: what stands for a property that the core leaves out.
+  const absent = Object.fromEntries(
+    Object.keys(table).filter(name => read.has(name)).map(name => {
+      const optional = Object.entries(fieldsOf(name)).filter(([field]) => !definitions[name].required?.includes(field))
+      return [name, Object.fromEntries(optional.map(([field, of]) => [field, nullable(of) ? null : of.default]))]
+    }).filter(([, fields]) => Object.keys(fields).length > 0),
+  )
   const reports = Object.fromEntries(api.verbs.map(verb => [verb.name, { options: nameOf(verb.options), report: shape(verb.report) }]))
   const imports = new Set()
   const methods = api.verbs.map(verb => {
@@ -153,6 +160,9 @@ export const verbs = ${JSON.stringify(reports, null, 2)} satisfies Record<string
 
 /** How the properties of each type cross. */
 export const shapes: Record<string, Record<string, Shape>> = ${JSON.stringify(table, null, 2)}
+
+/** What a property is that the core leaves out. */
+export const absent: Record<string, Record<string, unknown>> = ${JSON.stringify(absent, null, 2)}
 `
 }
 

@@ -1,6 +1,6 @@
 /** Values as the core writes them (snake_case, RFC 3339) to values of this language (camelCase, Date) and back. */
 
-import { shapes } from './verbs'
+import { absent, shapes } from './verbs'
 
 /** How a value crosses: '' as it is, 'date', the name of a type, `[of each item]`, `{'*': of each value of a map}`. */
 export type Shape = string | readonly [Shape] | { readonly '*': Shape }
@@ -16,9 +16,9 @@ export function fromCore(value: unknown, shape: Shape): unknown {
   if (typeof shape === 'string') {
     if (typeof value !== 'object') return value
     const fields = { ...shapes[shape] }
-    const given = value as Record<string, unknown>
-    // What the core leaves out is null, and what a newer core adds comes along.
-    const names = new Set([...Object.keys(fields), ...Object.keys(given)])
+    const given = { ...absent[shape], ...value } as Record<string, unknown>
+    // In the order of the declaration; what a newer core adds comes along.
+    const names = new Set([...Object.keys(fields).filter(name => name in given), ...Object.keys(given)])
     return Object.fromEntries([...names].map(name => [camel(name), fromCore(given[name], fields[name] ?? '')]))
   }
   if ('*' in shape) return eachValue(value, of => fromCore(of, shape['*']))

@@ -434,3 +434,57 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "message": ""
   }
 }
+
+/** What a property is that the core leaves out. */
+export const absent: Record<string, Record<string, unknown>> = {
+  "BackupDetails": {
+    "drilled_at": null,
+    "verified_at": null
+  },
+  "BackupHealth": {
+    "age_seconds": null,
+    "id": null,
+    "last_success_at": null
+  },
+  "BackupSummary": {
+    "drilled_at": null,
+    "verified_at": null
+  },
+  "DatabaseStats": {
+    "cache_hit_ratio": null,
+    "connections": null,
+    "deadlocks": null,
+    "free_bytes": null,
+    "longest_transaction_seconds": null,
+    "replication_lag_seconds": null,
+    "size_bytes": null,
+    "waiting_locks": null
+  },
+  "DrillHealth": {
+    "last_success_at": null,
+    "ok": null
+  },
+  "HealthCheck": {
+    "message": null
+  },
+  "HealthReport": {
+    "database": null,
+    "db": null
+  },
+  "Progress": {
+    "bytes_total": null
+  },
+  "Promoted": {
+    "kept": null
+  },
+  "ReplicaStats": {
+    "lag_bytes": null,
+    "lag_seconds": null
+  },
+  "RestoreReport": {
+    "promoted": null
+  },
+  "RotateKeyReport": {
+    "removed": null
+  }
+}
