@@ -46,5 +46,6 @@ const folder = join(out, 'lastgood')
 mkdirSync(folder)
 for (const part of ['dist', 'bin', 'README.md']) if (existsSync(join(here, part))) cpSync(join(here, part), join(folder, part), { recursive: true })
 const { devDependencies: _, scripts: __, ...published } = main
-save(folder, { ...published, files: ['dist', 'bin'], optionalDependencies: Object.fromEntries(platforms.map(platform => [`lastgood-${platform}`, main.version])) })
+for (const license of ['LICENSE-APACHE', 'LICENSE-MIT']) cpSync(join(here, '..', license), join(folder, license))
+save(folder, { ...published, files: ['dist', 'bin', 'LICENSE-*'], optionalDependencies: Object.fromEntries(platforms.map(platform => [`lastgood-${platform}`, main.version])) })
 console.log(`${out}: lastgood ${main.version} and ${platforms.join(', ')}`)
