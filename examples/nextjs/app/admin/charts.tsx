@@ -85,9 +85,9 @@ function Chart({ title, backups, value, unit, bars = false }: ChartOptions) {
   )
 }
 
-/** The next of 1, 2, 4, 6, 8 times a power of ten. */
+/** The next number whose half is as round. */
 function niceTop(most: number): number {
   if (most <= 0) return 1
   const power = 10 ** Math.floor(Math.log10(most))
-  return ([1, 2, 4, 6, 8, 10].find(n => n * power >= most) ?? 10) * power
+  return ([1, 2, 3, 4, 5, 6, 8, 10].find(n => n * power >= most) ?? 10) * power
 }
