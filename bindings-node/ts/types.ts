@@ -48,6 +48,16 @@ export type ErrorCode =
   | "store_not_found"
   /** The database cannot be reached, or the connection broke. */
   | "database_unavailable"
+  /** The database has no connection left for us. */
+  | "too_many_connections"
+  /** A standby had to cancel the dump to go on with its recovery. */
+  | "recovery_conflict"
+  /** TLS is asked for and cannot be had: no TLS at the server, or a certificate that is not believed. */
+  | "tls_failed"
+  /** A connection pooler lies between that gives each transaction another session. */
+  | "pooler_mode"
+  /** Row-level security would hide rows from the backup. */
+  | "row_security"
   /** The database refused the credentials, or a privilege is missing. */
   | "database_denied"
   /** The database, or something in it that was asked for, does not exist. */
@@ -241,6 +251,27 @@ export interface BackupSummary {
   readonly verifiedAt: Date | null
 }
 
+/** One thing that the doctor looked at. */
+export interface Check {
+  /** What was looked at, a stable name: `privileges`. */
+  readonly name: string
+  /** How it is. */
+  readonly status: CheckStatus
+  /** What was found, and what it means. */
+  readonly message: string
+  /** What to do about it. */
+  readonly next: string | null
+}
+
+/** How a check ended. The later is the worse. */
+export type CheckStatus =
+  /** As it should be. */
+  | "pass"
+  /** Backups work, and there is something to know; or it could not be checked. */
+  | "warn"
+  /** Backups fail, or will not be what is expected. */
+  | "fail"
+
 /** How the files of a dump are compressed. */
 export type Codec =
   /** Zstandard frames (`.zst`). */
@@ -305,6 +336,20 @@ export interface DatabaseStats {
   readonly sizeBytes: number | null
   /** Sessions that wait for a lock. */
   readonly waitingLocks: number | null
+}
+
+/** Options of `Vault.doctor`. */
+export interface DoctorOptions extends RunOptions {
+}
+
+/** Whether backups can be relied on here: every check that the doctor made, in the order in which they build on each other. */
+export interface DoctorReport {
+  /** The worst of the checks. */
+  readonly status: CheckStatus
+  /** Each check. */
+  readonly checks: readonly Check[]
+  /** Milliseconds it took. */
+  readonly durationMs: number
 }
 
 /** Options of `Vault.drill`. */
