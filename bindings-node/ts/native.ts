@@ -54,25 +54,21 @@ export function native(): Native {
 
 function load(): Native {
   const name = platform()
-  let cause: unknown
+  let broken: Error | undefined
   for (const attempt of platforms[name] ?? []) {
     try {
       return attempt()
     } catch (error) {
-      // Of the two files the one that is there and does not load says more.
-      if (cause === undefined || (error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') cause = error
+      // A file that is there and does not load says more than one that is not.
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') broken = error as Error
     }
   }
-  const known = name in platforms
-  throw new BackupError(
-    {
-      code: 'not_compiled_in',
-      kind: 'invalid',
-      message: known ? `the native module for ${name} does not load: ${(cause as Error).message}` : `there is no native module for ${name}`,
-      next: known ? `install lastgood-${name} in the version of lastgood (npm leaves it out with --omit=optional)` : `there are modules for ${Object.keys(platforms).join(', ')}`,
-      platform: name,
-    },
-    undefined,
-    cause,
-  )
+  const failure = { code: 'not_compiled_in', kind: 'invalid', platform: name } as const
+  if (!(name in platforms)) {
+    const next = `there are modules for ${Object.keys(platforms).join(', ')}`
+    throw new BackupError({ ...failure, message: `there is no native module for ${name}`, next })
+  }
+  const message = broken ? `the native module for ${name} does not load: ${broken.message}` : `the native module for ${name} is not installed`
+  const next = `install lastgood-${name} in the version of lastgood (npm leaves it out with --omit=optional)`
+  throw new BackupError({ ...failure, message, next }, undefined, broken)
 }
