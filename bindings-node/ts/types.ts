@@ -70,10 +70,16 @@ export type ErrorCode =
   | "unsupported_database"
   /** Something in the source cannot be backed up, and `strict` was asked for. */
   | "unsupported_object"
+  /** A script holds what is not run here: a command for psql, or what no dump holds. */
+  | "unsupported_script"
   /** The restore target already holds data. */
   | "target_not_empty"
   /** The live database is used in a way that would not survive if another took its place. */
   | "target_in_use"
+  /** A pattern that selects names nothing. */
+  | "nothing_selected"
+  /** What was selected cannot be without something that was not. */
+  | "incomplete_selection"
   /** A role that the backup refers to does not exist at the target. */
   | "missing_role"
   /** An extension that the backup needs cannot be created at the target. */
@@ -118,6 +124,27 @@ export interface Alerts {
   webhookUrl?: Secret | undefined
 }
 
+/**
+ * An export: the dump as a directory that stock tools load.
+ * A dump that scripts made, as its name tells.
+ */
+export interface ArtifactSummary {
+  /** Its object name in the store; for a directory dump its folder's. */
+  readonly name: string
+  /** Bytes as stored. */
+  readonly bytes: number
+  /** Whether its name says that it is encrypted. */
+  readonly encrypted: boolean
+  /** Whether its SHA-256 lies beside it. */
+  readonly checksum: boolean
+  /** The time in its name, taken as UTC. */
+  readonly startedAt: Date | null
+}
+
+/** Options of `Vault.artifacts`. */
+export interface ArtifactsOptions extends RunOptions {
+}
+
 /** Options of `Vault.databaseStats`. */
 export interface AskDatabaseOptions extends RunOptions {
 }
@@ -126,6 +153,8 @@ export interface AskDatabaseOptions extends RunOptions {
 export interface BackupOptions extends RunOptions {
   /** Back up the server's roles and tablespaces as well (PostgreSQL). */
   globals?: boolean | undefined
+  /** What of the database is backed up; the default is everything. */
+  select?: Selection | undefined
   /** Labels to keep in the manifest. */
   tags?: readonly string[] | undefined
 }
@@ -158,6 +187,8 @@ export interface BackupDetails {
   readonly encrypted: boolean
   /** Number of warnings in the manifest. */
   readonly warnings: number
+  /** Whether only a part of the database was backed up. */
+  readonly partial: boolean
   /** Whether the newest proof of all failed. */
   readonly failing: boolean
   /** The consistency point of the dump. */
@@ -172,6 +203,8 @@ export interface BackupDetails {
   readonly proofs: readonly ProofSummary[]
   /** The newest successful drill, if any: the backup is proven. */
   readonly drilledAt: Date | null
+  /** What of the database was backed up, if not all of it. */
+  readonly selection: Selection | null
   /** The newest successful verification, if any. */
   readonly verifiedAt: Date | null
 }
@@ -243,6 +276,8 @@ export interface BackupSummary {
   readonly encrypted: boolean
   /** Number of warnings in the manifest. */
   readonly warnings: number
+  /** Whether only a part of the database was backed up. */
+  readonly partial: boolean
   /** Whether the newest proof of all failed. */
   readonly failing: boolean
   /** The newest successful drill, if any: the backup is proven. */
@@ -397,13 +432,26 @@ export type EngineKind =
 
 /** Options of `Vault.export`. */
 export interface ExportOptions extends RunOptions {
+  /** The passphrase that a classic artifact is encrypted with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
   /** The folder to write: new, or empty. */
   folder?: string | undefined
+  /** What is written. Default: the dump directory. */
+  format?: ExportFormat | undefined
   /** Leave the files compressed as they are stored. */
   keepCompression?: boolean | undefined
+  /** Do not encrypt a classic artifact. */
+  plain?: boolean | undefined
 }
 
-/** An export: the dump as a directory that stock tools load. */
+/** What an export writes. */
+export type ExportFormat =
+  /** The engine's dump directory: `pg_restore -j`, myloader, mongorestore load it. */
+  | "directory"
+  /** The artifact of old scripts: `backup-….dump.gz`, encrypted `.dump.gz.enc`, and its `.sha256`. */
+  | "classic"
+
+/** An export: the dump as stock tools load it. */
 export interface ExportReport {
   /** The backup. */
   readonly id: BackupId
@@ -484,6 +532,20 @@ export type HealthStatus =
   /** It does not work. */
   | "down"
 
+/** Options of `Vault.import`. */
+export interface ImportOptions extends RunOptions {
+  /** The passphrase that openssl encrypted it with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
+  /** Which database of a dump that holds several: a script of pg_dumpall. */
+  fromDatabase?: string | undefined
+  /** Leave everything to the importing user. */
+  noOwner?: boolean | undefined
+  /** Leave out grants. */
+  noPrivileges?: boolean | undefined
+  /** Labels to keep in the manifest. */
+  tags?: readonly string[] | undefined
+}
+
 /** An index. */
 export interface IndexStats {
   /** The index, with its schema where there is one. */
@@ -498,6 +560,16 @@ export interface IndexStats {
 export interface ListOptions extends RunOptions {
   /** At most so many, the newest. Absent: all. */
   limit?: number | undefined
+}
+
+/** Other names in the target, by the name in the backup. */
+export interface Mapping {
+  /** Roles that own something, are granted something or are named by policies. */
+  owners?: Readonly<Record<string, string>> | undefined
+  /** Schemas: everything in them is created under the other name. */
+  schemas?: Readonly<Record<string, string>> | undefined
+  /** Tablespaces. */
+  tablespaces?: Readonly<Record<string, string>> | undefined
 }
 
 /** Options of `Vault.metrics`. */
@@ -601,26 +673,38 @@ export interface ReplicaStats {
 
 /** Options of `Vault.restore`. */
 export interface RestoreOptions extends RunOptions {
+  /** The passphrase that openssl encrypted the artifact with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
+  /** Drop what the backup brings before it is created. */
+  clean?: boolean | undefined
+  /** Which database of a dump that holds several: a script of pg_dumpall. */
+  fromDatabase?: string | undefined
   /** Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL). */
   globals?: boolean | undefined
+  /** Other names for schemas, owners and tablespaces. */
+  map?: Mapping | undefined
   /** Leave everything to the restoring user. */
   noOwner?: boolean | undefined
   /** Leave out grants. */
   noPrivileges?: boolean | undefined
+  /** Leave out what only a superuser may create. */
+  noSuperuser?: boolean | undefined
   /** Restore even though the target holds something. */
   overwrite?: boolean | undefined
   /** Restore beside the target, check, and let the result take its place; the database that was there is kept. */
   promote?: boolean | undefined
   /** Queries to run before a promotion; each must succeed, and not answer `false` or `0`. */
   queries?: readonly string[] | undefined
+  /** What of the backup is restored; the default is everything. */
+  select?: Selection | undefined
   /** URL of the database to restore into: empty, or not there yet. */
   target?: Secret | undefined
 }
 
 /** A restore that ended well. */
 export interface RestoreReport {
-  /** The backup. */
-  readonly id: BackupId
+  /** The backup's id, or the artifact's name. */
+  readonly id: string
   /** Where it was restored, with credentials left out. */
   readonly target: string
   /** Raw bytes loaded. */
@@ -659,6 +743,30 @@ export interface RotateKeyReport {
 
 /** A passphrase, an identity or another secret text. */
 export type Secret = string
+
+/**
+ * A part of a database, named by patterns. Empty: all of it.
+ *
+ * A pattern is a name in which `*` stands for any characters and `?` for one; double quotes keep what is between them
+ * as it is. A table's pattern may have its schema's before it: `sales.order*`. What is named by any of `schemas` and
+ * `tables` is taken, without what is named by one that excludes.
+ */
+export interface Selection {
+  /** Rows without definitions. */
+  dataOnly?: boolean | undefined
+  /** Of these tables the definition alone, without rows. */
+  excludeData?: readonly string[] | undefined
+  /** Not these schemas. */
+  excludeSchemas?: readonly string[] | undefined
+  /** Not these tables. */
+  excludeTables?: readonly string[] | undefined
+  /** Definitions without rows. */
+  schemaOnly?: boolean | undefined
+  /** Only these schemas, with everything in them. */
+  schemas?: readonly string[] | undefined
+  /** Only these tables (or views, or sequences), with what belongs to them. */
+  tables?: readonly string[] | undefined
+}
 
 /** The settings of a vault. Every field has a default that suits a production server. */
 export interface Settings {
@@ -745,24 +853,30 @@ export interface VaultOptions {
   trustedSigners?: readonly string[] | undefined
   /** Make and expect a store without encryption. */
   unencrypted?: boolean | undefined
+  /** Open also when no store is given: to verify and restore artifacts by their paths or URLs. */
+  withoutStore?: boolean | undefined
   /** The scrypt work factor (log2 of N, 1 to 18) of passphrase slots that are written. Absent: 16. */
   workFactor?: number | undefined
 }
 
 /** Options of `Vault.verify`. */
 export interface VerifyOptions extends RunOptions {
+  /** The passphrase that openssl encrypted the artifact with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
 }
 
 /** A verification that found everything as it should be. */
 export interface VerifyReport {
-  /** The backup. */
-  readonly id: BackupId
+  /** The backup's id, or the artifact's name. */
+  readonly id: string
   /** Stored bytes read. */
   readonly storedBytes: number
   /** Raw bytes decompressed and hashed. */
   readonly rawBytes: number
-  /** Parts checked. */
+  /** Parts checked; of an artifact its data files. */
   readonly parts: number
+  /** What the caller should know. */
+  readonly warnings: readonly Warning[]
   /** Milliseconds it took. */
   readonly durationMs: number
 }
