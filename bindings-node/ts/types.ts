@@ -70,10 +70,16 @@ export type ErrorCode =
   | "unsupported_database"
   /** Something in the source cannot be backed up, and `strict` was asked for. */
   | "unsupported_object"
+  /** A script holds what is not run here: a command for psql, or what no dump holds. */
+  | "unsupported_script"
   /** The restore target already holds data. */
   | "target_not_empty"
   /** The live database is used in a way that would not survive if another took its place. */
   | "target_in_use"
+  /** A pattern that selects names nothing. */
+  | "nothing_selected"
+  /** What was selected cannot be without something that was not. */
+  | "incomplete_selection"
   /** A role that the backup refers to does not exist at the target. */
   | "missing_role"
   /** An extension that the backup needs cannot be created at the target. */
@@ -118,6 +124,27 @@ export interface Alerts {
   webhookUrl?: Secret | undefined
 }
 
+/**
+ * An export: the dump as a directory that stock tools load.
+ * A dump that scripts made, as its name tells.
+ */
+export interface ArtifactSummary {
+  /** Its object name in the store; for a directory dump its folder's. */
+  readonly name: string
+  /** Bytes as stored. */
+  readonly bytes: number
+  /** Whether its name says that it is encrypted. */
+  readonly encrypted: boolean
+  /** Whether its SHA-256 lies beside it. */
+  readonly checksum: boolean
+  /** The time in its name, taken as UTC. */
+  readonly startedAt: Date | null
+}
+
+/** Options of `Vault.artifacts`. */
+export interface ArtifactsOptions extends RunOptions {
+}
+
 /** Options of `Vault.databaseStats`. */
 export interface AskDatabaseOptions extends RunOptions {
 }
@@ -126,6 +153,8 @@ export interface AskDatabaseOptions extends RunOptions {
 export interface BackupOptions extends RunOptions {
   /** Back up the server's roles and tablespaces as well (PostgreSQL). */
   globals?: boolean | undefined
+  /** What of the database is backed up; the default is everything. */
+  select?: Selection | undefined
   /** Labels to keep in the manifest. */
   tags?: readonly string[] | undefined
 }
@@ -158,6 +187,8 @@ export interface BackupDetails {
   readonly encrypted: boolean
   /** Number of warnings in the manifest. */
   readonly warnings: number
+  /** Whether only a part of the database was backed up. */
+  readonly partial: boolean
   /** Whether the newest proof of all failed. */
   readonly failing: boolean
   /** The consistency point of the dump. */
@@ -172,6 +203,12 @@ export interface BackupDetails {
   readonly proofs: readonly ProofSummary[]
   /** The newest successful drill, if any: the backup is proven. */
   readonly drilledAt: Date | null
+  /** Until when a hold keeps it, if there is one. */
+  readonly heldUntil: Date | null
+  /** Since when it is marked for deletion, if it is: a later `prune` deletes it, and `hold` takes the mark back. */
+  readonly markedAt: Date | null
+  /** What of the database was backed up, if not all of it. */
+  readonly selection: Selection | null
   /** The newest successful verification, if any. */
   readonly verifiedAt: Date | null
 }
@@ -243,10 +280,16 @@ export interface BackupSummary {
   readonly encrypted: boolean
   /** Number of warnings in the manifest. */
   readonly warnings: number
+  /** Whether only a part of the database was backed up. */
+  readonly partial: boolean
   /** Whether the newest proof of all failed. */
   readonly failing: boolean
   /** The newest successful drill, if any: the backup is proven. */
   readonly drilledAt: Date | null
+  /** Until when a hold keeps it, if there is one. */
+  readonly heldUntil: Date | null
+  /** Since when it is marked for deletion, if it is: a later `prune` deletes it, and `hold` takes the mark back. */
+  readonly markedAt: Date | null
   /** The newest successful verification, if any. */
   readonly verifiedAt: Date | null
 }
@@ -397,13 +440,26 @@ export type EngineKind =
 
 /** Options of `Vault.export`. */
 export interface ExportOptions extends RunOptions {
-  /** The folder to write: new, or empty. */
+  /** The passphrase that a classic artifact is encrypted with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
+  /** The folder to write: new, or empty; for classic artifacts any folder. */
   folder?: string | undefined
+  /** What is written. Default: the dump directory. */
+  format?: ExportFormat | undefined
   /** Leave the files compressed as they are stored. */
   keepCompression?: boolean | undefined
+  /** Do not encrypt a classic artifact. */
+  plain?: boolean | undefined
 }
 
-/** An export: the dump as a directory that stock tools load. */
+/** What an export writes. */
+export type ExportFormat =
+  /** The engine's dump directory: `pg_restore -j`, myloader, mongorestore load it. */
+  | "directory"
+  /** The artifact of old scripts: `backup-….dump.gz`, encrypted `.dump.gz.enc`, and its `.sha256`. */
+  | "classic"
+
+/** An export: the dump as stock tools load it. */
 export interface ExportReport {
   /** The backup. */
   readonly id: BackupId
@@ -484,6 +540,36 @@ export type HealthStatus =
   /** It does not work. */
   | "down"
 
+/** Options of `Vault.hold`. */
+export interface HoldOptions extends RunOptions {
+  /** Why, for those who meet the hold later. */
+  reason?: string | undefined
+  /** The hold ends then by itself. Absent: it ends with `release`. */
+  until?: Date | undefined
+}
+
+/** A hold that was placed or taken back. */
+export interface HoldReport {
+  /** The backup. */
+  readonly id: BackupId
+  /** Until when it is held now. */
+  readonly heldUntil: Date | null
+}
+
+/** Options of `Vault.import`. */
+export interface ImportOptions extends RunOptions {
+  /** The passphrase that openssl encrypted it with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
+  /** Which database of a dump that holds several: a script of pg_dumpall. */
+  fromDatabase?: string | undefined
+  /** Leave everything to the importing user. */
+  noOwner?: boolean | undefined
+  /** Leave out grants. */
+  noPrivileges?: boolean | undefined
+  /** Labels to keep in the manifest. */
+  tags?: readonly string[] | undefined
+}
+
 /** An index. */
 export interface IndexStats {
   /** The index, with its schema where there is one. */
@@ -494,10 +580,116 @@ export interface IndexStats {
   readonly bytes: number
 }
 
+/** Something that runs by itself. */
+export type Job =
+  /** Makes a backup. */
+  | "backup"
+  /** Opens and checks every stored byte of the newest backup. */
+  | "verify"
+  /** Restores the newest backup into a scratch database and compares. */
+  | "drill"
+  /** Deletes what no rule keeps. */
+  | "prune"
+
+/** Why a job failed. */
+export interface JobError {
+  /** The stable code of the error. */
+  readonly code: string
+  /** What went wrong, and what to do next. */
+  readonly message: string
+}
+
+/** When a job is due next. */
+export interface JobNext {
+  /** The job. */
+  readonly job: Job
+  /** When. */
+  readonly at: Date
+  /** Whether that is another attempt after a failure. */
+  readonly retry: boolean
+}
+
+/** What a job did last. Kept in `control/jobs/<job>.json`, written anew by the holder of the lease. */
+export interface JobRecord {
+  /** The job. */
+  readonly job: Job
+  /** The slot that it was for. */
+  readonly slot: Date
+  /** The number of this attempt in its slot, from 1. */
+  readonly attempt: number
+  /** When it began. */
+  readonly startedAt: Date
+  /** When it ended. */
+  readonly endedAt: Date
+  /** Whether it did what it was to do. */
+  readonly ok: boolean
+  /** Attempts that failed since then. */
+  readonly failures: number
+  /** Host and process. */
+  readonly host: string
+  /** The backup that was made, or looked at. */
+  readonly backup: BackupId | null
+  /** Why it failed. */
+  readonly error: JobError | null
+  /** The newest end of an attempt that did what it was to do. */
+  readonly lastOkAt: Date | null
+  /** When it is tried again; absent when not before its next slot. */
+  readonly retryAt: Date | null
+}
+
+/**
+ * Which backups are kept: a backup is kept when any rule keeps it. Numbers that are 0 are no rule.
+ *
+ * The newest backup, the newest proven one, and what a kept one refers to are kept in any case.
+ *
+ * As text: `7d 4w 12m` keeps the newest backup of each of 7 days, 4 weeks and 12 months that have one (also `24h` and
+ * `3y`); `5` the last five; `within=30d` everything that is not older; `tag=release` what carries the label;
+ * `tz=Europe/Berlin` says where days begin.
+ *
+ * # Example
+ * ```
+ * use lastgood::Keep;
+ * let keep: Keep = "7d 4w 12m".parse()?;
+ * assert_eq!(keep, Keep::gfs(7, 4, 12));
+ * assert_eq!(Keep::standard().to_string(), "within=30d 30d");
+ * # Ok::<(), lastgood::Error>(())
+ * ```
+ */
+export interface Keep {
+  /** The newest backup of each of so many days that have one. */
+  daily?: number | undefined
+  /** The newest backup of each of so many hours that have one. */
+  hourly?: number | undefined
+  /** So many of the newest. */
+  last?: number | undefined
+  /** The newest backup of each of so many months that have one. */
+  monthly?: number | undefined
+  /** Every backup with one of these labels. */
+  tags?: readonly string[] | undefined
+  /** Where days, weeks, months and years begin, for example `Europe/Berlin`. Absent: UTC. */
+  timeZone?: string | undefined
+  /** The newest backup of each of so many weeks (from Monday) that have one. */
+  weekly?: number | undefined
+  /** Every backup that was started less than so many hours ago. */
+  withinHours?: number | undefined
+  /** The newest backup of each of so many years that have one. */
+  yearly?: number | undefined
+}
+
 /** Options of `Vault.list`. */
 export interface ListOptions extends RunOptions {
   /** At most so many, the newest. Absent: all. */
   limit?: number | undefined
+}
+
+/** Other names in the target, by the name in the backup. */
+export interface Mapping {
+  /** Roles that own something, are granted something or are named by policies. */
+  owners?: Readonly<Record<string, string>> | undefined
+  /** Schemas: everything in them is created under the other name. */
+  schemas?: Readonly<Record<string, string>> | undefined
+  /** Tablespaces. */
+  tablespaces?: Readonly<Record<string, string>> | undefined
 }
 
 /** Options of `Vault.metrics`. */
@@ -524,6 +716,51 @@ export type Phase =
   | "finishing"
   /** Counting and hashing restored rows. */
   | "comparing"
+
+/**
+ * What runs by itself, and when. What is absent has its default; `off` switches a job off.
+ *
+ * As text (`BACKUP_SCHEDULE`): the backup's expression alone, or several separated by semicolons:
+ * `0 2 * * *; verify=0 4 * * 1; drill=off; tz=Europe/Berlin`.
+ */
+export interface Plan {
+  /** Cron expression of the backups. Absent: BACKUP_SCHEDULE, or daily at 02:00. */
+  backup?: string | undefined
+  /** A job is cancelled after so many seconds. Absent: 43200, twelve hours. */
+  deadlineSeconds?: number | undefined
+  /** Cron expression of the drills. Absent: the first of each month at 05:00. */
+  drill?: string | undefined
+  /** Queries to run on the restored database of a drill. */
+  drillQueries?: readonly string[] | undefined
+  /** URL of an empty database for drills. Absent: one is created beside the vault's database and dropped afterwards. */
+  drillTarget?: Secret | undefined
+  /** Back up the server's roles and tablespaces as well (PostgreSQL). */
+  globals?: boolean | undefined
+  /** Seconds from a prune's mark to the deletion. Absent: 86400, a day. */
+  graceSeconds?: number | undefined
+  /** A running schedule waits up to so many seconds, by chance, before each job. Absent: 0. */
+  jitterSeconds?: number | undefined
+  /** What a prune keeps. Absent: BACKUP_RETENTION, or everything of the last 30 days. */
+  keep?: Keep | undefined
+  /** A host that gave no sign of life for so many seconds is given up (1 to 3600). Absent: 60. */
+  leaseSeconds?: number | undefined
+  /** Cron expression of the prunes. Absent: daily at 06:00. */
+  prune?: string | undefined
+  /** How often a job that failed is tried again before its next slot. Absent: 6. */
+  retries?: number | undefined
+  /** Seconds before the first of those; each wait is twice the one before, up to an hour. Absent: 60. */
+  retrySeconds?: number | undefined
+  /** What of the database is backed up; the default is everything. */
+  select?: Selection | undefined
+  /** Leave out a slot that was missed by more than an hour, instead of doing it late. */
+  skipMissed?: boolean | undefined
+  /** Labels of the backups. */
+  tags?: readonly string[] | undefined
+  /** The time zone of the expressions, for example `Europe/Berlin`. Absent: UTC. */
+  timeZone?: string | undefined
+  /** Cron expression of the verifications. Absent: Mondays at 04:00. */
+  verify?: string | undefined
+}
 
 /** One report of progress. Bytes are raw (uncompressed) bytes of the dump. */
 export interface Progress {
@@ -568,6 +805,55 @@ export interface ProofSummary {
   readonly problems: readonly string[]
 }
 
+/** Options of `Vault.prune`. */
+export interface PruneOptions extends RunOptions {
+  /** Tell what would be done, and do nothing. */
+  dryRun?: boolean | undefined
+  /** Seconds from the mark to the deletion. Absent: 86400, a day. 0 deletes at once. */
+  graceSeconds?: number | undefined
+  /** What is kept. Absent: BACKUP_RETENTION, or else everything of the last 30 days. */
+  keep?: Keep | undefined
+}
+
+/** What a prune does with a backup. */
+export type PruneAction =
+  /** It stays. */
+  | "keep"
+  /** It is marked now; a prune after the time of grace deletes it. */
+  | "mark"
+  /** It was marked before, and its time has not come. */
+  | "wait"
+  /** It is deleted now. */
+  | "delete"
+
+/** What becomes of one backup. */
+export interface PruneDecision {
+  /** The backup. */
+  readonly backup: BackupId
+  /** What is done now. */
+  readonly action: PruneAction
+  /** Why. */
+  readonly reasons: readonly string[]
+  /** From when on a marked backup is deleted. */
+  readonly deletesAt: Date | null
+}
+
+/** What a prune did, or would do, and why. */
+export interface PruneReport {
+  /** Whether it was only asked what would be done. */
+  readonly dryRun: boolean
+  /** The policy, as text. */
+  readonly keep: string
+  /** Each backup, newest first, with what becomes of it. */
+  readonly decisions: readonly PruneDecision[]
+  /** What runs that died left behind, and what deletions that were cut short left: removed now. */
+  readonly swept: readonly BackupId[]
+  /** Bytes that were freed. */
+  readonly freedBytes: number
+  /** What the store did not allow. */
+  readonly refused: readonly Refusal[]
+}
+
 /** A statement that was run many times, or long. */
 export interface QueryStats {
   /** The statement with its constants taken out, at most 300 characters. */
@@ -587,6 +873,20 @@ export type ReadBack =
   /** Each volume read whole and its SHA-256 compared. */
   | "content"
 
+/** Something that the store did not allow. */
+export interface Refusal {
+  /** The backup that stays for now. */
+  readonly backup: BackupId
+  /** The stable code of the error. */
+  readonly code: string
+  /** What the store said. */
+  readonly message: string
+}
+
+/** Options of `Vault.release`. */
+export interface ReleaseOptions extends RunOptions {
+}
+
 /** A replica, as its primary sees it. */
 export interface ReplicaStats {
   /** The name it connects with. */
@@ -601,26 +901,38 @@ export interface ReplicaStats {
 
 /** Options of `Vault.restore`. */
 export interface RestoreOptions extends RunOptions {
+  /** The passphrase that openssl encrypted the artifact with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
+  /** Drop what the backup brings before it is created. */
+  clean?: boolean | undefined
+  /** Which database of a dump that holds several: a script of pg_dumpall. */
+  fromDatabase?: string | undefined
   /** Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL). */
   globals?: boolean | undefined
+  /** Other names for schemas, owners and tablespaces. */
+  map?: Mapping | undefined
   /** Leave everything to the restoring user. */
   noOwner?: boolean | undefined
   /** Leave out grants. */
   noPrivileges?: boolean | undefined
+  /** Leave out what only a superuser may create. */
+  noSuperuser?: boolean | undefined
   /** Restore even though the target holds something. */
   overwrite?: boolean | undefined
   /** Restore beside the target, check, and let the result take its place; the database that was there is kept. */
   promote?: boolean | undefined
   /** Queries to run before a promotion; each must succeed, and not answer `false` or `0`. */
   queries?: readonly string[] | undefined
+  /** What of the backup is restored; the default is everything. */
+  select?: Selection | undefined
   /** URL of the database to restore into: empty, or not there yet. */
   target?: Secret | undefined
 }
 
 /** A restore that ended well. */
 export interface RestoreReport {
-  /** The backup. */
-  readonly id: BackupId
+  /** The backup's id, or the artifact's name. */
+  readonly id: string
   /** Where it was restored, with credentials left out. */
   readonly target: string
   /** Raw bytes loaded. */
@@ -657,8 +969,71 @@ export interface RotateKeyReport {
   readonly removed: string | null
 }
 
+/** Options of `Vault.runDue`. */
+export interface RunDueOptions extends RunOptions {
+  /** What runs when. */
+  plan?: Plan | undefined
+  /**
+   * Be done within so many seconds: what runs then is cancelled and cleans up, and is due again.
+   * Give a little less than the host allows.
+   */
+  withinSeconds?: number | undefined
+}
+
+/** What `run_due` did. */
+export interface RunDueReport {
+  /** The time that counted: this host's, or the store's where the two differ by minutes. */
+  readonly at: Date
+  /** What was done, in this order. */
+  readonly ran: readonly JobRecord[]
+  /** When each job is due next. */
+  readonly next: readonly JobNext[]
+  /** Seconds by which this host's clock is ahead of the store's; absent where nobody had to look. */
+  readonly clockAheadSeconds: number | null
+  /** Another host is at work: nothing was done. Its name. */
+  readonly heldBy: string | null
+}
+
+/** How a running schedule is. */
+export interface ScheduleStatus {
+  /** Whether it was not stopped. */
+  running: boolean
+  /** When each job is due next. */
+  next: readonly JobNext[]
+  /** Why the last look failed, if it did. */
+  error?: JobError | undefined
+  /** What was done last. Looks that found nothing to do leave it as it is. */
+  last?: RunDueReport | undefined
+  /** When this process looks at the plan again. */
+  nextRunAt?: Date | undefined
+}
+
 /** A passphrase, an identity or another secret text. */
 export type Secret = string
+
+/**
+ * A part of a database, named by patterns. Empty: all of it.
+ *
+ * A pattern is a name in which `*` stands for any characters and `?` for one; double quotes keep what is between them
+ * as it is. A table's pattern may have its schema's before it: `sales.order*`. What is named by any of `schemas` and
+ * `tables` is taken, without what is named by one that excludes.
+ */
+export interface Selection {
+  /** Rows without definitions. */
+  dataOnly?: boolean | undefined
+  /** Of these tables the definition alone, without rows. */
+  excludeData?: readonly string[] | undefined
+  /** Not these schemas. */
+  excludeSchemas?: readonly string[] | undefined
+  /** Not these tables. */
+  excludeTables?: readonly string[] | undefined
+  /** Definitions without rows. */
+  schemaOnly?: boolean | undefined
+  /** Only these schemas, with everything in them. */
+  schemas?: readonly string[] | undefined
+  /** Only these tables (or views, or sequences), with what belongs to them. */
+  tables?: readonly string[] | undefined
+}
 
 /** The settings of a vault. Every field has a default that suits a production server. */
 export interface Settings {
@@ -745,24 +1120,30 @@ export interface VaultOptions {
   trustedSigners?: readonly string[] | undefined
   /** Make and expect a store without encryption. */
   unencrypted?: boolean | undefined
+  /** Open also when no store is given: to verify and restore artifacts by their paths or URLs. */
+  withoutStore?: boolean | undefined
   /** The scrypt work factor (log2 of N, 1 to 18) of passphrase slots that are written. Absent: 16. */
   workFactor?: number | undefined
 }
 
 /** Options of `Vault.verify`. */
 export interface VerifyOptions extends RunOptions {
+  /** The passphrase that openssl encrypted the artifact with. Absent: the vault's. */
+  artifactPassphrase?: Secret | undefined
 }
 
 /** A verification that found everything as it should be. */
 export interface VerifyReport {
-  /** The backup. */
-  readonly id: BackupId
+  /** The backup's id, or the artifact's name. */
+  readonly id: string
   /** Stored bytes read. */
   readonly storedBytes: number
   /** Raw bytes decompressed and hashed. */
   readonly rawBytes: number
-  /** Parts checked. */
+  /** Parts checked; of an artifact its data files. */
   readonly parts: number
+  /** What the caller should know. */
+  readonly warnings: readonly Warning[]
   /** Milliseconds it took. */
   readonly durationMs: number
 }
