@@ -20,7 +20,7 @@ fn every_postgres_starts_and_asks_for_a_password() {
         server.create("hello");
         server.psql("hello", "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)");
         assert_eq!(server.content("hello").len(), 1);
-        assert!(server.content("hello")[0].starts_with("public.t 2|"), "{:?}", server.content("hello"));
+        assert!(server.content("hello")[0].starts_with("public.t|2|"), "{:?}", server.content("hello"));
         assert!(server.psql("hello", "SHOW server_version").starts_with(&version.number().to_string()));
         assert!(server.pg_dump_schema("hello").contains("CREATE TABLE public.t"));
         assert!(!server.pg_dump_schema("hello").contains("restrict"));

@@ -1,5 +1,6 @@
 //! Lets a restored database take the place of the live one, by renaming both at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
@@ -110,6 +111,11 @@ pub(super) async fn promote(server: &Server, staging: &str, suffix: &Suffix) -> 
         return Ok((Promoted::default(), Vec::new()));
     }
     let warnings = differences(&mut conn, name, staging).await?;
+    let mut suffix = suffix.clone();
+    while exists(&mut conn, &suffix.before(name, NAME_BYTES)).await? {
+        // Another one gave way in the same second.
+        suffix.0 += jiff::SignedDuration::from_secs(1);
+    }
     let kept = suffix.before(name, NAME_BYTES);
     let drop_kept = drop_by_hand(&mut conn, name, &kept).await?;
     swap(server, staging, Some(&kept)).await?;
@@ -156,16 +162,17 @@ pub(super) async fn swap(server: &Server, staging: &str, kept: Option<&str>) -> 
     let mut conn = maintenance(server).await?;
     let mut ender = maintenance(server).await?;
     execute(&mut conn, &format!("BEGIN; {LOCK_TIMEOUT}"), "renaming databases").await?;
+    let renamed = AtomicBool::new(false);
     let renames = async {
         if let Some(kept) = kept {
             rename(&mut conn, name, kept).await?;
         }
-        rename(&mut conn, staging, name).await
+        rename(&mut conn, staging, name).await?;
+        renamed.store(true, Ordering::Relaxed);
+        Ok(())
     };
-    tokio::select! {
-        renamed = renames => renamed?,
-        failed = end_sessions(&mut ender, [name, staging]) => return Err(failed),
-    }
+    // Both to their end: a round that is still under way at the commit would end sessions of the restored database.
+    tokio::try_join!(renames, end_sessions(&mut ender, [name, staging], &renamed))?;
     let Err(e) = execute(&mut conn, "COMMIT", "renaming databases").await else { return Ok(()) };
     // The answer may have been lost after the server had done it.
     drop(conn);
@@ -190,20 +197,19 @@ async fn exists(conn: &mut PgConnection, name: &str) -> Result<bool> {
     Ok(query_one(conn, &sql, "looking for databases").await?.is_some())
 }
 
-/// Ends all sessions of these databases, again and again; returns only when that fails. The server's own, which have
-/// no role, step aside by themselves.
-async fn end_sessions(conn: &mut PgConnection, names: [&str; 2]) -> Error {
+/// Ends all sessions of these databases, again and again until they are renamed. The server's own, which have no role,
+/// step aside by themselves.
+async fn end_sessions(conn: &mut PgConnection, names: [&str; 2], renamed: &AtomicBool) -> Result<()> {
     let names = names.map(literal).join(", ");
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
          WHERE datname IN ({names}) AND usesysid IS NOT NULL"
     );
-    loop {
-        if let Err(e) = execute(conn, &sql, "ending the database's sessions").await {
-            return e;
-        }
+    while !renamed.load(Ordering::Relaxed) {
+        execute(conn, &sql, "ending the database's sessions").await?;
         tokio::time::sleep(BETWEEN_ROUNDS).await;
     }
+    Ok(())
 }
 
 /// What the restored database has from the backup and the live one has otherwise. Values stay unsaid: a setting may be

@@ -32,13 +32,15 @@ pub(super) fn places(entry: &Entry) -> Vec<Token<'_>> {
     }
 }
 
-/// The role of this name, unless it stands for everyone or for whoever asks.
+/// The role of this name, unless it stands for everyone or for whoever asks. No role can be called `public`, and
+/// pg_dump writes it in lower case for user mappings.
 pub(super) fn name(token: &Token<'_>) -> Option<String> {
-    match token.kind {
+    let name = match token.kind {
         Kind::String => token.string(),
         _ if token.is_keyword() => None,
         _ => token.name().map(|name| name.into_owned()),
-    }
+    };
+    name.filter(|name| name != "public")
 }
 
 #[cfg(test)]
@@ -67,6 +69,7 @@ mod tests {
             roles("DEFAULT ACL", "ALTER DEFAULT PRIVILEGES FOR ROLE app IN SCHEMA x GRANT SELECT ON TABLES TO web;\n"),
             ["app", "web"]
         );
+        assert_eq!(roles("USER MAPPING", "CREATE USER MAPPING FOR public SERVER s;\n"), Vec::<String>::new());
     }
 
     #[test]

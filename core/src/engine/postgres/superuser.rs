@@ -16,7 +16,7 @@ use super::present::Present;
 use super::statements::describe;
 
 /// Names listed in one message.
-const LISTED: usize = 20;
+const LISTED: usize = 100;
 
 /// Roles by which managed servers are known: they let their users create more than the server itself would.
 const MANAGED: &str =
