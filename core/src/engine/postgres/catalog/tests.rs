@@ -157,7 +157,8 @@ async fn entries_are_numbered_and_come_after_what_they_depend_on() {
     let _alone = SERVER.lock().await;
     let Some(mut conn) = database("numbers").await else { return };
     load_everything(&mut conn).await;
-    let catalog = read(&mut conn).await.unwrap();
+    let mut catalog = read(&mut conn).await.unwrap();
+    read_sequences(&mut conn, &mut catalog).await.unwrap();
     let mut seen = HashMap::new();
     for (i, entry) in catalog.entries.iter().enumerate() {
         assert!(seen.insert(entry.dump_id, entry).is_none(), "number {} twice", entry.dump_id);

@@ -50,6 +50,10 @@ async fn a_connection_terminated_in_the_middle_of_a_row_stream_fails_the_dump() 
     source.run("INSERT INTO a SELECT i, repeat('x', 900) FROM generate_series(100000, 200000) i").await;
     let snapshot = source.engine().snapshot(&options(1 << 30)).await.unwrap();
     let file = snapshot.files().iter().position(|f| f.role == FileRole::Data).unwrap();
+    // Parts are read in their order.
+    for file in 0..file {
+        snapshot.read(PartRef { file, part: 0 }).try_next().await.unwrap();
+    }
     let mut stream = snapshot.read(PartRef { file, part: 0 });
     stream.try_next().await.unwrap().unwrap();
     let database = quote::literal(&source.name);
