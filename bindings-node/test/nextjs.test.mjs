@@ -189,7 +189,7 @@ describe('the Next.js example', { skip }, () => {
     await shot('problem')
     renameSync(join(app, 'moved.db'), join(app, 'shop.db'))
     await page.getByRole('button', { name: 'Back up now' }).click()
-    await page.getByText(/holds 44,000 rows/).waitFor()
+    await page.getByText(/holds 44,000 rows/).waitFor().catch(async e => { throw new Error(`${await page.evaluate(() => document.body.innerText)}\n${problems}`, { cause: e }) })
     await browser.close()
     await stop()
   })
