@@ -121,6 +121,9 @@ pub(super) async fn rename(conn: &mut PgConnection, from: &str, to: &str) -> Res
     execute(conn, &sql, &format!("giving database {from} the name {to}")).await
 }
 
+/// How often a database is tried to be dropped. The server waits five seconds each time.
+const DROP_ATTEMPTS: usize = 3;
+
 /// Drops a database that is ours, with all sessions that use it. One that is not there is no error.
 ///
 /// The server drops no database that has subscriptions, so they go first. A restore makes them disabled; one that is
@@ -141,7 +144,15 @@ pub(super) async fn drop_database(server: &Server, name: &str) -> Result<()> {
         }
         drop(inside.close().await);
     }
-    execute(&mut conn, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name)), &doing).await
+    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
+    for _ in 1..DROP_ATTEMPTS {
+        match sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut conn).await {
+            // A session takes longer to end than the server waits for it.
+            Err(e) if state(&e).as_deref() == Some("55006") => {}
+            other => return other.map(drop).map_err(|e| failure(&doing, e)),
+        }
+    }
+    execute(&mut conn, &sql, &doing).await
 }
 
 /// The statements that drop a disabled subscription and leave the publisher and its slot alone.
