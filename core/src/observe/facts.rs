@@ -18,6 +18,12 @@ pub(crate) struct Patience {
     pub(crate) max_age: Duration,
 }
 
+impl Patience {
+    pub(crate) fn seconds(timeout: u64, max_age: u64) -> Self {
+        Self { timeout: Duration::from_secs(timeout), max_age: Duration::from_secs(max_age) }
+    }
+}
+
 /// The answers of the database and of the store.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {

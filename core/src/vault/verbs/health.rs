@@ -70,10 +70,7 @@ impl Perform for Health {
     type Report = HealthReport;
 
     async fn perform(self, vault: Vault, run: Run) -> Result<HealthReport> {
-        let patience = Patience {
-            timeout: Duration::from_secs(self.timeout_seconds),
-            max_age: Duration::from_secs(self.cache_seconds),
-        };
+        let patience = Patience::seconds(self.timeout_seconds, self.cache_seconds);
         let facts = &vault.0.facts;
         let probe = async {
             match &vault.0.engine {

@@ -1,7 +1,5 @@
 //! `metrics`: everything that is known, as Prometheus text.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
 use super::Perform;
@@ -32,10 +30,7 @@ impl Perform for Metrics {
     type Report = String;
 
     async fn perform(self, vault: Vault, run: Run) -> Result<String> {
-        let patience = Patience {
-            timeout: Duration::from_secs(self.timeout_seconds),
-            max_age: Duration::from_secs(self.cache_seconds),
-        };
+        let patience = Patience::seconds(self.timeout_seconds, self.cache_seconds);
         let facts = &vault.0.facts;
         let stats = async {
             match &vault.0.engine {
