@@ -121,7 +121,8 @@ pub(super) fn add_sequence(reader: &mut Reader<'_>, sequence: &Relation, node: u
     reader.need(value, node);
 }
 
-/// Reads the values of the sequences among these entries, which lie in the sequences themselves.
+/// Reads the values of the sequences among these entries, which lie in the sequences themselves. That locks them, and a
+/// server has room for some thousands of locks only: these end with their query, at its savepoint.
 pub(super) async fn read_sequences(conn: &mut PgConnection, entries: &mut [Entry]) -> Result<()> {
     let mut sequences: Vec<&mut Entry> = entries.iter_mut().filter(|e| e.desc == "SEQUENCE SET").collect();
     for batch in sequences.chunks_mut(SEQUENCES_PER_QUERY) {
@@ -131,7 +132,9 @@ pub(super) async fn read_sequences(conn: &mut PgConnection, entries: &mut [Entry
             .enumerate()
             .map(|(at, entry)| format!("SELECT {at} AS at, last_value, is_called FROM {}", path(entry)))
             .collect();
-        for row in row::query(conn, &parts.join(" UNION ALL ")).await? {
+        let query = parts.join(" UNION ALL ");
+        let query = format!("SAVEPOINT sequences; {query}; ROLLBACK TO SAVEPOINT sequences; RELEASE SAVEPOINT sequences");
+        for row in row::query(conn, &query).await? {
             let (value, called) = (row.text("last_value")?, row.flag("is_called")?);
             if let Some(entry) = batch.get_mut(row.number::<usize>("at")?) {
                 entry.defn = format!("SELECT pg_catalog.setval({}, {value}, {called});\n", literal(&path(entry)));
