@@ -133,7 +133,8 @@ pub(super) async fn read_sequences(conn: &mut PgConnection, entries: &mut [Entry
             .map(|(at, entry)| format!("SELECT {at} AS at, last_value, is_called FROM {}", path(entry)))
             .collect();
         let query = parts.join(" UNION ALL ");
-        let query = format!("SAVEPOINT sequences; {query}; ROLLBACK TO SAVEPOINT sequences; RELEASE SAVEPOINT sequences");
+        let query =
+            format!("SAVEPOINT sequences; {query}; ROLLBACK TO SAVEPOINT sequences; RELEASE SAVEPOINT sequences");
         for row in row::query(conn, &query).await? {
             let (value, called) = (row.text("last_value")?, row.flag("is_called")?);
             if let Some(entry) = batch.get_mut(row.number::<usize>("at")?) {
