@@ -3,6 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use crate::engine::postgres::archive::{Entry, Section};
+use crate::engine::postgres::large_row;
 use crate::engine::postgres::order::{Kind, Node};
 use crate::engine::postgres::quote::{ident, idents, literal, qualified};
 use crate::error::Result;
@@ -57,10 +58,8 @@ pub(super) fn add_table(reader: &mut Reader<'_>, table: &Relation, node: usize, 
 
 /// The columns that can hold large values, where there are enough bytes out of line for one.
 fn wide(table: &Relation) -> Vec<String> {
-    // What the server compresses best takes a 255th of its size: less than this cannot be many megabytes.
-    const FEW: u64 = 64 << 10;
     let can = |c: &&super::relation::Column| !c.dropped && c.generated == '\0' && c.storage != 'p';
-    let columns = table.columns.iter().filter(|_| table.toast_bytes > FEW);
+    let columns = table.columns.iter().filter(|_| table.toast_bytes > large_row::FEW);
     columns.filter(can).map(|c| c.name.clone()).collect()
 }
 
