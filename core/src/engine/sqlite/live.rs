@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::blocking::{Stop, blocking};
-use super::{doctor, dump, probe, stats};
+use super::{doctor, dump, load, probe, stats};
 use crate::error::{Code, Error, Result};
 
 /// What is done on a live file.
@@ -34,6 +34,8 @@ pub(crate) enum Task {
     Check { path: PathBuf },
     /// Whether a query holds: answers `true` or `false`.
     Smoke { path: PathBuf, query: String },
+    /// That nobody uses it, so that another file may take its place: answers nothing.
+    Unused { path: PathBuf },
 }
 
 impl Task {
@@ -45,6 +47,7 @@ impl Task {
             Self::Look { path, work_dir } => answer(doctor::look(&path, &work_dir, stop)?),
             Self::Check { path } => answer(doctor::integrity(&path, stop)?),
             Self::Smoke { path, query } => answer(probe::smoke(&path, &query, stop)?),
+            Self::Unused { path } => answer(load::unused(&path, stop)?),
         }
     }
 
