@@ -15,6 +15,7 @@ pub(crate) mod prune;
 mod restore;
 mod rotate_key;
 pub(crate) mod run_due;
+mod select;
 mod show;
 mod verify;
 
@@ -42,6 +43,7 @@ pub use prune::Prune;
 pub use restore::Restore;
 pub use rotate_key::RotateKey;
 pub use run_due::RunDue;
+pub use select::Selects;
 pub use show::Show;
 pub use verify::Verify;
 
