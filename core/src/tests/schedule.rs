@@ -143,6 +143,24 @@ async fn a_schedule_is_one_however_often_it_is_started() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_schedule_belongs_to_whoever_started_it_last() {
+    let world = World::new().await;
+    let start = || world.vault.schedule("0 2 * * *").start().unwrap();
+    let (first, second) = (start(), start());
+    assert!(!first.leave());
+    assert!(first.is_running() && second.is_running());
+    assert!(second.leave());
+    second.stop().await;
+    assert!(!first.is_running() && !second.is_running());
+    let third = start();
+    assert!(third.clone().leave(), "a clone is not another start");
+    let fourth = start();
+    third.stop().await;
+    assert!(fourth.is_running(), "one that is about to end is not what was started");
+    fourth.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_languages_start_it_from_json() {
     let world = World::new().await;
     let plan = json!({ "backup": "0 2 * * *", "time_zone": "Europe/Berlin", "keep": { "daily": 7 }, "verify": "off", "drill": "off", "prune": "off" });
