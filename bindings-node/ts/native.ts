@@ -12,7 +12,15 @@ export interface Running {
 export interface NativeVault {
   open(options: string, tell: Tell): Running
   call(verb: string, options: string, tell: Tell): Running
+  schedule(plan: string): NativeSchedule
   close(): void
+}
+
+export interface NativeSchedule {
+  status(): string
+  changed(seen: string | null, tell: Tell): Running
+  stop(tell: Tell): Running
+  leave(tell: Tell): Running
 }
 
 export interface Native {

@@ -997,15 +997,15 @@ export interface RunDueReport {
 /** How a running schedule is. */
 export interface ScheduleStatus {
   /** Whether it was not stopped. */
-  running: boolean
+  readonly running: boolean
   /** When each job is due next. */
-  next: readonly JobNext[]
+  readonly next: readonly JobNext[]
   /** Why the last look failed, if it did. */
-  error?: JobError | undefined
+  readonly error: JobError | null
   /** What was done last. Looks that found nothing to do leave it as it is. */
-  last?: RunDueReport | undefined
+  readonly last: RunDueReport | null
   /** When this process looks at the plan again. */
-  nextRunAt?: Date | undefined
+  readonly nextRunAt: Date | null
 }
 
 /** A passphrase, an identity or another secret text. */

@@ -764,5 +764,10 @@ export const absent: Record<string, Record<string, unknown>> = {
     "clock_ahead_seconds": null,
     "held_by": null
   },
+  "ScheduleStatus": {
+    "error": null,
+    "last": null,
+    "next_run_at": null
+  },
   "Selection": {}
 }
