@@ -51,7 +51,7 @@ test('a schedule does what is due and says so: PostgreSQL', { skip: !process.env
 
 test('what fails reaches whoever follows, with its code', async () => {
   const world = new World()
-  await using vault = await world.open(`sqlite:${world.path('missing.db')}`)
+  const vault = await world.open(`sqlite:${world.path('missing.db')}`)
   const seen = []
   const job = vault.schedule(PLAN)
   for await (const { last } of job) {
@@ -65,7 +65,7 @@ test('what fails reaches whoever follows, with its code', async () => {
 for (const [how, end] of [['stopping it', (vault, job) => job.stop()], ['closing the vault', vault => vault.close()], ['leaving the block', (vault, job) => job[Symbol.asyncDispose]()]]) {
   test(`${how} in the middle of a backup leaves nothing of it`, async () => {
     const world = new World()
-    const database = world.large('big.db', 60)
+    const database = world.large('big.db', 20)
     const vault = await world.open(database)
     const runs = dumping()
     const job = vault.schedule(PLAN)
@@ -77,7 +77,7 @@ for (const [how, end] of [['stopping it', (vault, job) => job.stop()], ['closing
     assert.deepEqual(world.objects().filter(name => /backup-\d/.test(name)), [])
     await vault.close()
     // No lease is left that would keep the next one waiting.
-    await using another = await world.open(database)
+    const another = await world.open(database)
     const { ran, heldBy } = await another.runDue({ plan: PLAN })
     assert.deepEqual([ran.map(r => r.ok), heldBy], [[true], null])
   })
@@ -100,7 +100,7 @@ test('a hot reload keeps one schedule, and the old vault may be closed', async (
   assert.deepEqual([first.status.running, second.status.running, other.status.running], [false, false, true])
   await after.close()
   assert.equal(other.status.running, false)
-  await using look = await world.open(database)
+  const look = await world.open(database)
   assert.equal((await look.list()).length, 1)
 })
 
@@ -145,7 +145,7 @@ test('a worker that is terminated takes its schedule along', async () => {
   const worker = new Worker(text, { eval: true, workerData: { options, plan: PLAN } })
   assert.deepEqual(await once(worker, 'message'), [1])
   await worker.terminate()
-  await using vault = await world.open(options.database)
+  const vault = await world.open(options.database)
   const job = vault.schedule(PLAN)
   // Another schedule, which has done nothing yet.
   assert.equal(job.status.last, null)

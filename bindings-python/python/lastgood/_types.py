@@ -1164,6 +1164,26 @@ class RunDueReport(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleStatus(Data):
+    """How a running schedule is."""
+
+    running: bool = field(metadata=_values.key("running"))
+    """Whether it was not stopped."""
+
+    next: tuple[JobNext, ...] = field(metadata=_values.key("next", _values.each(_values.nested(lambda: JobNext))))
+    """When each job is due next."""
+
+    error: JobError | None = field(default=None, metadata=_values.key("error", _values.nested(lambda: JobError)))
+    """Why the last look failed, if it did."""
+
+    last: RunDueReport | None = field(default=None, metadata=_values.key("last", _values.nested(lambda: RunDueReport)))
+    """What was done last. Looks that found nothing to do leave it as it is."""
+
+    next_run_at: datetime | None = field(default=None, metadata=_values.key("next_run_at", _values.TIMESTAMP))
+    """When this process looks at the plan again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection(Data):
     """A part of a database, named by patterns.
 
@@ -1368,6 +1388,7 @@ __all__ = [
     "RestoreReport",
     "RotateKeyReport",
     "RunDueReport",
+    "ScheduleStatus",
     "Selection",
     "Settings",
     "TableStats",
