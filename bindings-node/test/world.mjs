@@ -58,6 +58,9 @@ export class World {
   }
 }
 
+/** What stock sqlite3 writes of a whole database: schema and rows. */
+export const dump = file => execFileSync('sqlite3', [file, '.dump'], { encoding: 'utf8', maxBuffer: 1 << 28 })
+
 /** Runs a program to its end, and answers what it printed and its exit code. */
 export function run(program, args, { input, ...options } = {}) {
   return new Promise((resolve, reject) => {
