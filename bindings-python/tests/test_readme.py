@@ -56,7 +56,10 @@ def test_the_quick_start_runs_as_printed(file: str, fresh: Path) -> None:
 
 def test_the_tqdm_recipe_runs_as_printed(fresh: Path, tmp_path: Path) -> None:
     (recipe,) = [block for block in blocks(README) if "tqdm" in block]
-    code = blocks(README)[0].split("with Vault")[0] + "vault = Vault(database='sqlite:shop.db', store='b', unencrypted=True)\n"
+    code = (
+        blocks(README)[0].split("with Vault")[0]
+        + "vault = Vault(database='sqlite:shop.db', store='b', unencrypted=True)\n"
+    )
     (tmp_path / "recipe.py").write_text(code + recipe, "utf-8")
     run(tmp_path, sys.executable, "recipe.py")
 

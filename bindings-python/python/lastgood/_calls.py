@@ -16,9 +16,9 @@ from ._values import seconds
 
 Self = TypeVar("Self", bound="VaultBase")
 
-# The native module alone, by its file: with the package around it a child would take ten times as long to start. Nothing
-# else is imported, least of all from the folder it runs in, which anybody may be able to write modules into; and Ctrl-C is
-# for the core, not for the interpreter.
+# The native module alone, by its file: with the package around it a child would take several times as long to start.
+# Nothing else is imported, least of all from the folder it runs in, which anybody may be able to write modules into;
+# and Ctrl-C is for the core, not for the interpreter.
 CHILD = """import sys, _signal, _frozen_importlib as bootstrap, _frozen_importlib_external as external
 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 name, path = "_lastgood", sys.argv[1]
