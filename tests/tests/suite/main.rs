@@ -32,6 +32,7 @@ mod postgres_versions;
 mod promote;
 mod prune;
 mod random;
+mod readme;
 mod recover;
 mod regression_database;
 mod replicas;
