@@ -99,7 +99,8 @@ describe('the Next.js example', { skip }, () => {
     let text = await metrics.text()
     // What the store holds is remembered for some seconds.
     while (!/^lastgood_backup_last_success_timestamp_seconds\{.*\} \d/m.test(text)) text = await (await fetch(`${url}/api/metrics`)).text()
-    assert.match(text, /^lastgood_operations_total\{op="drill",outcome="ok"\} 1$/m)
+    assert.match(text, /^lastgood_operations_total\{op="run_due",outcome="ok"\} \d$/m)
+    assert.match(text, /^lastgood_drill_last_success\{.*\} 1$/m)
 
     assert.equal((await fetch(`${url}/admin`)).status, 401)
     assert.equal((await fetch(`${url}/api/backups`, { method: 'POST' })).status, 401)
@@ -147,7 +148,7 @@ describe('the Next.js example', { skip }, () => {
     const rows = page.locator('tbody tr')
     const atFirst = await rows.count()
     assert.ok(atFirst > 1)
-    assert.match(await page.getByRole('img', { name: /^Stored size of/ }).getAttribute('aria-label'), /newest/)
+    for (const chart of [/^Stored size of \d+ backups, from .* to .*; the newest/, /^Duration of \d+ backups, from .* to .*; the newest/]) await page.getByRole('img', { name: chart }).waitFor()
 
     // By keyboard alone: the first thing that Tab reaches is the button.
     await page.keyboard.press('Tab')
