@@ -33,7 +33,7 @@ test('prune explains, marks, and deletes what no rule and no hold keeps', async 
   assert.equal((await vault.release(made[1])).heldUntil, null)
   await vault.prune({ keep: { last: 1 }, graceSeconds: 0 })
   assert.deepEqual(await ids(vault), [made[3], made[0]], 'the newest, and the newest proven one')
-  await assert.rejects(vault.hold(made[1]), { code: 'backup_not_found' })
+  await assert.rejects(vault.hold('backup-19990101-000000'), { code: 'backup_not_found' })
   await assert.rejects(vault.prune({ keep: { last: 0 } }), { code: 'invalid_option' })
   await vault.close()
 })
