@@ -58,6 +58,9 @@ fn the_command_line_knows_what_the_readme_tells_it() {
         let output = shell.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         assert!(!said.contains("Usage: ") && !said.contains("tip: "), "{line}: {said}");
-        assert!(said.contains(r#""code""#) || said.contains(r#""checks""#) || output.status.success(), "{line}: {said}");
+        assert!(
+            said.contains(r#""code""#) || said.contains(r#""checks""#) || output.status.success(),
+            "{line}: {said}"
+        );
     }
 }
