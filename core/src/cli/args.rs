@@ -49,7 +49,7 @@ pub(super) struct Args {
     pub(super) key_file: Option<PathBuf>,
 
     /// File with age or SSH identities [env: BACKUP_IDENTITY_FILE]
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "key_file")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(super) identity_file: Option<PathBuf>,
 
     /// Make or use a store without encryption
@@ -298,18 +298,57 @@ pub(super) enum Command {
     /// Check everything that backups depend on; changes nothing
     #[command(after_help = "Example:\n  lastgood doctor --json")]
     Doctor,
-    /// Change what opens the store, whatever the number of backups
-    #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
-    RotateKey {
-        /// File with the new passphrase [env: BACKUP_ENCRYPTION_KEY_NEW]
+    /// Show what opens what: key slots, epochs, and the backups under each; without a key, the slots alone
+    #[command(after_help = "Example:\n  lastgood keys --json")]
+    Keys,
+    /// Make another key open the store, beside those that do
+    #[command(after_help = "Example:\n  lastgood add-key --to-recipient age1… --slot safe")]
+    AddKey {
+        /// File with the other passphrase, or with `raw:` and 32 bytes in hex or base64
         #[arg(long, value_name = "FILE")]
         new_key_file: Option<PathBuf>,
         /// Recipient (age1…, ssh-ed25519 …) to seal to instead; may be repeated
         #[arg(long, value_name = "RECIPIENT", conflicts_with = "new_key_file")]
         to_recipient: Vec<String>,
-        /// Leave the old key valid as well
+        /// What the slot is called: of a-z, 0-9 and -
+        #[arg(long, value_name = "NAME")]
+        slot: Option<String>,
+        /// Take a passphrase although it is weak
         #[arg(long)]
-        keep_old: bool,
+        allow_weak: bool,
+    },
+    /// Make a key open the store no more; never the last one
+    #[command(after_help = "Example:\n  lastgood remove-key 1-safe")]
+    RemoveKey {
+        /// The slot, as `keys` shows it
+        slot: String,
+    },
+    /// Wrap the data keys of all backups to the newest epoch alone
+    #[command(
+        after_help = "Example:\n  lastgood rotate-key --new-epoch --new-key-file new.key && lastgood rewrap --key-file new.key"
+    )]
+    Rewrap {
+        /// Also what looks as it should: after one recipient took the place of another
+        #[arg(long)]
+        all: bool,
+    },
+    /// Seal all backups of earlier epochs anew, with new data keys: after somebody saw a key
+    #[command(
+        after_help = "Example:\n  lastgood rotate-key --new-epoch --new-key-file new.key && lastgood reencrypt --key-file new.key"
+    )]
+    Reencrypt,
+    /// Make a new key open the store in place of the one that does, whatever the number of backups
+    #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
+    RotateKey {
+        /// File with the new passphrase, or with `raw:` and 32 bytes [env: BACKUP_ENCRYPTION_KEY_NEW, or …_NEW_FILE]
+        #[arg(long, value_name = "FILE")]
+        new_key_file: Option<PathBuf>,
+        /// Recipient (age1…, ssh-ed25519 …) to seal to instead; may be repeated
+        #[arg(long, value_name = "RECIPIENT", conflicts_with = "new_key_file")]
+        to_recipient: Vec<String>,
+        /// Make a new identity for the backups to come: after somebody saw the old one
+        #[arg(long)]
+        new_epoch: bool,
         /// Take a passphrase although it is weak
         #[arg(long)]
         allow_weak: bool,
