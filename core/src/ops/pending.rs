@@ -29,12 +29,7 @@ impl<'a> Pending<'a> {
     ) -> Result<Self> {
         for attempt in 1..=ATTEMPTS {
             let id = BackupId::at(started, attempt);
-            let manifest = layout::in_backup(&session.database, &id, layout::MANIFEST);
-            // A name that was given up stays so.
-            let taken = [manifest, layout::void(&session.database, &id)];
-            if session.repository.size(&taken[0]).await?.is_some()
-                || session.repository.size(&taken[1]).await?.is_some()
-            {
+            if is_taken(session, &id).await? {
                 continue;
             }
             let record = serde_json::to_vec(&Reservation {
@@ -46,9 +41,15 @@ impl<'a> Pending<'a> {
                 record.map_err(|e| Error::new(Code::Internal, format!("a reservation cannot be written: {e}")))?;
             reservation.push(b'\n');
             let name = layout::reservation(&session.database, &id);
-            if session.repository.create(&name, reservation.clone()).await? == Created::New {
-                return Ok(Self { session, id, reservation });
+            if session.repository.create(&name, reservation.clone()).await? == Created::Exists {
+                continue;
             }
+            // Another run may have taken the name, committed and let it go since the first look.
+            if is_taken(session, &id).await? {
+                session.repository.delete(&name).await?;
+                continue;
+            }
+            return Ok(Self { session, id, reservation });
         }
         Err(Error::new(Code::Busy, format!("{ATTEMPTS} backups of {} were started in this second", session.database))
             .next("try again"))
@@ -150,6 +151,13 @@ impl<'a> Pending<'a> {
             tracing::warn!(backup_id = %self.id, error = %e, "the reservation could not be removed");
         }
     }
+}
+
+/// Whether the name is a backup's, or was given up: it stays so.
+async fn is_taken(session: &Session, id: &BackupId) -> Result<bool> {
+    let manifest = layout::in_backup(&session.database, id, layout::MANIFEST);
+    Ok(session.repository.size(&manifest).await?.is_some()
+        || session.repository.size(&layout::void(&session.database, id)).await?.is_some())
 }
 
 /// What holds a backup's name.
