@@ -1138,8 +1138,8 @@ export interface RotateKeyOptions extends RunOptions {
   /** The key that opens the store from now on: a passphrase, or `raw:` and 32 bytes in hex or base64. */
   toPassphrase?: Secret | undefined
   /**
-   * Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on. One of them must be at hand
-   * (an identity file), or the old key stays the only one that is known to open.
+   * Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on. One of them must
+   * be given here as well, so that the new slot can be tried before the old one goes.
    */
   toRecipients?: readonly string[] | undefined
   /** The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16. */

@@ -587,8 +587,7 @@ class Vault(SyncVault):
             to_passphrase: The key that opens the store from now on: a passphrase, or `raw:` and 32 bytes in hex or
                 base64.
             to_recipients: Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on.
-                One of them must be at hand (an identity file), or the old key stays the only one that is known to
-                open.
+                One of them must be given here as well, so that the new slot can be tried before the old one goes.
             work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
@@ -1385,8 +1384,7 @@ class AsyncVault(AsyncVaultBase):
             to_passphrase: The key that opens the store from now on: a passphrase, or `raw:` and 32 bytes in hex or
                 base64.
             to_recipients: Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on.
-                One of them must be at hand (an identity file), or the old key stays the only one that is known to
-                open.
+                One of them must be given here as well, so that the new slot can be tried before the old one goes.
             work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.

@@ -215,7 +215,11 @@ pub(crate) async fn remove(repository: &Repository, slot: &Slot, credentials: &[
 async fn stays(repository: &Repository, slot: &Slot, credentials: &[Credential]) -> Result<Slot> {
     let there = slots(repository).await?;
     let newest = there.iter().map(|s| s.epoch).max().unwrap_or(slot.epoch);
-    for other in there.into_iter().filter(|s| s.object != slot.object && s.epoch == newest && !s.being_removed) {
+    for other in there.into_iter().filter(|s| s.object != slot.object && s.epoch == newest) {
+        // Asked for by its name: no listing may hide what was announced meanwhile.
+        if repository.size(&layout::slot_removal(&other.object)).await?.is_some() {
+            continue;
+        }
         let Some(sealed) = repository.get(&other.object, MAX_SLOT_BYTES).await? else { continue };
         let (sealed, credentials) = (sealed.to_vec(), credentials.to_vec());
         let opens = aside(move || Ok(credentials.iter().any(|c| open_slot(&sealed, c).is_ok()))).await?;

@@ -158,8 +158,16 @@ impl Inner {
 
     /// The open store. Its keys are opened again when another host changed the slots.
     async fn session(&self, create: bool) -> Result<Arc<Session>> {
-        let _opening = self.opening.lock().await;
-        let Some(session) = self.cached() else { return Ok(self.keep(self.open(create, None).await?)) };
+        let session = match self.cached() {
+            Some(session) => session,
+            None => {
+                let _opening = self.opening.lock().await;
+                match self.cached() {
+                    Some(session) => session,
+                    None => return Ok(self.keep(self.open(create, None).await?)),
+                }
+            }
+        };
         match session.keys.refreshed(&session.repository).await? {
             Some(keys) => Ok(self.keep(session.with_keys(keys))),
             None => Ok(session),

@@ -21,8 +21,8 @@ use crate::vault::Vault;
 pub struct RotateKey {
     /// The key that opens the store from now on: a passphrase, or `raw:` and 32 bytes in hex or base64.
     pub to_passphrase: Option<Secret>,
-    /// Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on. One of them must be at hand
-    /// (an identity file), or the old key stays the only one that is known to open.
+    /// Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on. One of them must
+    /// be given here as well, so that the new slot can be tried before the old one goes.
     pub to_recipients: Vec<String>,
     /// Make a new identity for the backups to come: after somebody saw the old one. Without a new key, the one that opened
     /// the store opens it on.
