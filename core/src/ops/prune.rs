@@ -182,8 +182,7 @@ async fn examine(session: &Session, id: &BackupId, entry: &Entry, promised: Cand
     let proven = proofs.iter().filter(|p| p.ok).map(|p| proven(p.kind)).max().unwrap_or_default();
     let failing = proofs.last().is_some_and(|p| !p.ok);
     let standing = if failing { Standing::Failing } else { Standing::Counted };
-    // Only who can open a backup can have copied it: a signer's word would let a stolen host push others' backups out.
-    let replaces = stored.header.replaces.clone().filter(|_| session.is_by_key_holder(&stored).unwrap_or(false));
+    let replaces = session.replaced(&stored)?;
     Ok(Candidate { tags, base, proven, standing, replaces, ..promised })
 }
 

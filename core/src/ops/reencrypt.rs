@@ -121,11 +121,7 @@ async fn copies(session: &Session, backups: &[Examined], epoch: u32) -> Result<V
     let mut copies = Vec::new();
     for backup in backups.iter().filter(|backup| backup.sealed_under.as_ref().is_ok_and(|under| *under == epoch)) {
         let (stored, _) = session.manifest(&backup.id).await?;
-        if session.is_by_key_holder(&stored)?
-            && let Some(replaces) = stored.header.replaces
-        {
-            copies.push((replaces, backup.id.clone()));
-        }
+        copies.extend(session.replaced(&stored)?.map(|replaces| (replaces, backup.id.clone())));
     }
     Ok(copies)
 }
@@ -278,6 +274,30 @@ async fn carry_proofs(session: &Session, id: &BackupId, entry: &Entry, backup: &
     Ok(())
 }
 
+/// The last look before the old one goes: the copy opens, tells of the same dump, and its volumes are there.
+async fn must_be_the_same(session: &Session, old: &Opened, copy: &Opened) -> Result<()> {
+    let content = |backup: &Opened| {
+        let part = |part: &Part| (part.bytes, part.blake3.clone(), part.at.length);
+        let file = |file: &File| (file.name.clone(), file.parts.iter().map(part).collect::<Vec<_>>());
+        (backup.body.tables.clone(), backup.body.files.iter().map(file).collect::<Vec<_>>())
+    };
+    let id = &copy.stored.header.id;
+    let differs = |what: &str| {
+        Error::new(Code::Damaged, format!("{id} says that it replaces {}, and {what}", old.stored.header.id))
+            .next("verify both; delete the one that is damaged, then run again")
+    };
+    if content(old) != content(copy) {
+        return Err(differs("holds another dump"));
+    }
+    for volume in &copy.stored.header.volumes {
+        let name = layout::in_backup(&session.database, id, &volume.name);
+        if session.repository.size(&name).await? != Some(volume.bytes) {
+            return Err(differs(&format!("its {} is not there as it was written", volume.name)));
+        }
+    }
+    Ok(())
+}
+
 /// Deletes a backup whose copy is committed, as retention does. Gives the reason why it stays, if it does.
 async fn hand_over(session: &Arc<Session>, id: &BackupId, by: &BackupId) -> Result<Option<Error>> {
     let now = session.repository.time(&layout::clock(&session.database)).await?;
@@ -285,8 +305,10 @@ async fn hand_over(session: &Arc<Session>, id: &BackupId, by: &BackupId) -> Resu
     let objects = session.repository.list(&layout::backup(&session.database, id)).await?;
     let entry = Entry { objects, ..Entry::default() };
     carry_holds(session, &entry, by).await?;
-    if let Ok(backup) = session.open_backup(id).await {
-        carry_proofs(session, id, &entry, &backup, by).await?;
+    if entry.objects.contains_key(layout::MANIFEST) {
+        let (old, copy) = (session.open_backup(id).await?, session.open_backup(by).await?);
+        must_be_the_same(session, &old, &copy).await?;
+        carry_proofs(session, id, &entry, &old, by).await?;
     }
     session.repository.delete(&layout::reservation(&session.database, by)).await?;
     mark(session, id, &[format!("{by} replaces it")]).await?;

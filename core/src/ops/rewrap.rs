@@ -149,10 +149,10 @@ async fn sealed_under(session: &Session, id: &BackupId, files: &[KeyFile]) -> Re
     session.authenticate(id, &stored)?;
     let told = stored.header.encryption.as_ref().map_or(0, |encryption| encryption.epoch);
     // A host with recipients only takes the epoch from the names of the slots, whatever its recipients are.
-    let wrapped = match files {
-        _ if session.is_by_key_holder(&stored)? => Some(told),
-        [only] => only.epochs.last().copied(),
-        _ => None,
+    let wrapped = match (session.author_epoch(&stored)?, files) {
+        (Some(epoch), _) => Some(epoch),
+        (None, [only]) => only.epochs.last().copied(),
+        (None, _) => None,
     };
     Ok(wrapped.map_or(0, |wrapped| wrapped.min(told)))
 }

@@ -157,9 +157,21 @@ impl Session {
         self.keys.check(&auth, &stored.signed()).map_err(|e| e.at(id))
     }
 
-    /// Whether a host that holds the repository's identity wrote this manifest, which has been authenticated.
-    pub(super) fn is_by_key_holder(&self, stored: &Stored) -> Result<bool> {
-        Ok(matches!(parse_auth(stored.auth.get())?, Auth::HmacSha256 { .. }))
+    /// The epoch of the repository's identity that authenticates this manifest, which has been authenticated; none where a
+    /// host that holds recipients only signed it.
+    pub(super) fn author_epoch(&self, stored: &Stored) -> Result<Option<u32>> {
+        Ok(match parse_auth(stored.auth.get())? {
+            Auth::HmacSha256 { epoch, .. } => Some(epoch),
+            _ => None,
+        })
+    }
+
+    /// The backup that this one, which has been authenticated, takes the place of.
+    ///
+    /// Only the newest epoch's word counts: neither a signer's nor that of somebody with an earlier identity makes a backup go.
+    pub(super) fn replaced(&self, stored: &Stored) -> Result<Option<BackupId>> {
+        let counts = self.author_epoch(stored)?.is_some_and(|epoch| Some(epoch) == self.keys.epoch());
+        Ok(stored.header.replaces.clone().filter(|_| counts))
     }
 
     /// The backup's data key, from its newest key file.

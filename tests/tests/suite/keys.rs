@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use lastgood::{CheckStatus, KeySlotKind, Vault};
+use lastgood::{CheckStatus, KeySlotKind, Settings, Vault};
 use testkit::tool;
 
 use crate::by_hand::Reader;
@@ -16,7 +16,11 @@ const THIRD: &str = "lantern-pebble-orchard-nineteen-velvet-canoe";
 
 async fn open(world: &World, passphrase: &str) -> lastgood::Result<Vault> {
     let store = world.path("store").display().to_string();
-    Vault::builder().name("shop").store(store).passphrase(passphrase).work_factor(4).open().await
+    let mut settings = Settings::default();
+    // Several volumes, as the world's own.
+    settings.volume_bytes = 1 << 20;
+    let builder = Vault::builder().name("shop").store(store).settings(settings);
+    builder.passphrase(passphrase).work_factor(4).open().await
 }
 
 #[tokio::test]
@@ -67,7 +71,7 @@ async fn slots_of_several_kinds_each_open_with_recover_py() {
     vault.add_key().recipients([public, ssh_public]).name("offline").await.unwrap();
     let raw = world.write("raw", &"0a".repeat(32));
     vault.add_key().passphrase(format!("raw:{}", "0a".repeat(32)).as_str()).name("raw").await.unwrap();
-    for args in [["--identity", &text(&identity)], ["--identity", &text(&ssh)], ["--raw-key-file", &raw]] {
+    for args in [["--identity", &path_text(&identity)], ["--identity", &path_text(&ssh)], ["--raw-key-file", &raw]] {
         world.must_recover("", &args);
     }
     vault.add_key().passphrase(SECOND).name("safe").work_factor(4).await.unwrap();
@@ -76,9 +80,10 @@ async fn slots_of_several_kinds_each_open_with_recover_py() {
     let (of, by) = (KeySlotKind::Recipients, KeySlotKind::Passphrase);
     let expected = [("1-main", by), ("1-offline", of), ("1-raw", of), ("1-safe", by)];
     assert_eq!(kinds, expected.map(|(slot, kind)| (slot.to_owned(), kind)));
-    vault.remove_key("1-raw").await.unwrap_err();
-    open(&world, SECOND).await.unwrap().remove_key("1-main").await.unwrap_err();
-    world.must_recover(PASSPHRASE, &[]);
+    vault.remove_key("1-raw").await.unwrap();
+    world.must_stop("No key fits", "", &["--raw-key-file", &raw]);
+    assert_eq!(open(&world, SECOND).await.unwrap().remove_key("1-main").await.unwrap().opens_with, "1-safe");
+    world.must_recover(SECOND, &[]);
 }
 
 fn age_keygen(path: &Path) -> String {
@@ -86,7 +91,7 @@ fn age_keygen(path: &Path) -> String {
     tool(Command::new("age-keygen").arg("-y").arg(path)).trim().to_owned()
 }
 
-fn text(path: &Path) -> String {
+fn path_text(path: &Path) -> String {
     path.display().to_string()
 }
 
@@ -111,7 +116,7 @@ fn the_command_line_changes_keys_and_tells_what_opens_what() {
     assert_eq!(run(&third, &["reencrypt"])["reencrypted"].as_array().unwrap().len(), 1);
     assert_eq!(run(&third, &["keys"])["behind"], serde_json::json!([]));
     assert_eq!(run(&third, &["remove-key", "1-safe"])["opens_with"], "2-main");
-    assert_eq!(run(&third, &["verify", "latest", "--name", "shop"])["parts"].as_u64().is_some(), true);
+    assert!(run(&third, &["verify", "latest", "--name", "shop"])["parts"].is_u64());
 
     let mut last = bare_command();
     last.args(["remove-key", "main", "--key-file", &third, "--store"]).arg(world.store());
@@ -169,6 +174,11 @@ async fn the_doctor_tells_of_keys_that_wait_or_fell_behind() {
     vault.reencrypt().await.unwrap();
     vault.remove_key("1-safe").await.unwrap();
     vault.rotate_key().to_passphrase("short").allow_weak().work_factor(4).await.unwrap();
+    // This process goes on; the next one needs the new key, and the doctor looks at what that would be given.
+    found(&vault.doctor().await.unwrap(), "key", CheckStatus::Fail, "opens no key slot");
+    vault.backup().await.unwrap();
+    let short = Vault::builder().database(&url).store(world.store().display().to_string()).passphrase("short");
+    let vault = short.open().await.unwrap();
     let report = vault.doctor().await.unwrap();
     found(&report, "key", CheckStatus::Warn, "characters");
     found(&report, "key_backups", CheckStatus::Pass, "none is under an earlier epoch");

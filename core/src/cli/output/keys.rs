@@ -32,7 +32,7 @@ impl Output {
                 let _ = writeln!(text, "new backups open with {recipient} as well");
             }
             let old = |epoch: &u32| Some(*epoch) < r.epoch;
-            let opened = r.behind.iter().filter(|b| b.opened_by.iter().any(|epoch| old(epoch))).count();
+            let opened = r.behind.iter().filter(|b| b.opened_by.iter().any(old)).count();
             if opened > 0 {
                 let _ = writeln!(text, "earlier epochs open {opened} backups; next: lastgood rewrap");
             }
