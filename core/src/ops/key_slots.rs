@@ -127,7 +127,7 @@ pub(crate) async fn add(
         }
         object
     } else {
-        create_free(repository, &sealed, epoch, name, &there).await?
+        create_free(repository, &sealed, epoch, name).await?
     };
     let now = slots(repository).await?;
     let others: Vec<_> = now.iter().filter(|slot| slot.object != added).cloned().collect();
@@ -148,20 +148,13 @@ pub(crate) async fn add(
     })
 }
 
-async fn create_free(
-    repository: &Repository,
-    sealed: &[u8],
-    epoch: u32,
-    name: Option<&str>,
-    there: &[Slot],
-) -> Result<String> {
+async fn create_free(repository: &Repository, sealed: &[u8], epoch: u32, name: Option<&str>) -> Result<String> {
     let base = name.unwrap_or("main");
     for n in 1..1_000 {
         let name = if n == 1 { base.to_owned() } else { format!("{base}-{n}") };
         let object = layout::key_slot(epoch, &name);
-        // A name is used once as long as anything of it is there: a removal that was announced must not meet another slot.
-        let free = !there.iter().any(|slot| slot.name == name)
-            && repository.size(&layout::slot_removal(&object)).await?.is_none();
+        // A removal that was announced must not meet another slot.
+        let free = repository.size(&layout::slot_removal(&object)).await?.is_none();
         if free && repository.create(&object, sealed.to_vec()).await? == Created::New {
             return Ok(object);
         }
