@@ -31,6 +31,8 @@ pub enum Phase {
     Finishing,
     /// Counting and hashing restored rows.
     Comparing,
+    /// Sealing stored backups under a new key.
+    Reencrypting,
 }
 
 /// One report of progress. Bytes are raw (uncompressed) bytes of the dump.

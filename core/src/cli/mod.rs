@@ -8,11 +8,13 @@ use std::io::IsTerminal;
 
 use clap::Parser;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::progress::CancellationToken;
 use crate::schedule::{ScheduleHandle, ScheduleStatus};
 use crate::secret::Secret;
-use crate::vault::{Backup, ExportFormat, Health, Prune, Restore, Vault, VaultOptions, read_secret};
+use crate::vault::{
+    AddKey, Backup, ExportFormat, Health, Prune, Restore, RotateKey, Vault, VaultOptions, new_key_of_env, read_secret,
+};
 use crate::{Mapping, Selection};
 use args::{Args, Command, FormatArg};
 use output::Output;
@@ -230,9 +232,31 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         }
         #[cfg(feature = "sqlite")]
         Command::SqliteTask => Ok(()),
-        Command::RotateKey { new_key_file, to_recipient, keep_old, allow_weak } => {
-            let report = rotate(&vault, new_key_file, to_recipient, keep_old, allow_weak).await?;
-            output.rotate_key(&report)
+        Command::Keys => output.keys(&vault.keys().cancel(cancel).await?),
+        Command::RotateKey { new_key_file, to_recipient, new_epoch, allow_weak } => {
+            let mut options = RotateKey { to_recipients: to_recipient, new_epoch, allow_weak, ..RotateKey::default() };
+            if options.to_recipients.is_empty() {
+                options.to_passphrase = match new_key_file {
+                    Some(path) => Some(read_secret(&path)?),
+                    None => new_key_of_env()?,
+                };
+            }
+            output.rotate_key(&vault.rotate_key().options(options).cancel(cancel).await?)
+        }
+        Command::AddKey { new_key_file, to_recipient, slot, allow_weak } => {
+            let passphrase = new_key_file.map(|path| read_secret(&path)).transpose()?;
+            let options = AddKey { passphrase, recipients: to_recipient, name: slot, allow_weak, ..AddKey::default() };
+            output.add_key(&vault.add_key().options(options).cancel(cancel).await?)
+        }
+        Command::RemoveKey { slot } => output.remove_key(&vault.remove_key(slot).cancel(cancel).await?),
+        Command::Rewrap { all } => {
+            let verb = if all { vault.rewrap().all() } else { vault.rewrap() };
+            output.rewrap(&verb.cancel(cancel).await?)
+        }
+        Command::Reencrypt => {
+            let report = vault.reencrypt().on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.reencrypt(&report?)
         }
     }
 }
@@ -249,36 +273,6 @@ async fn follow(handle: &ScheduleHandle, output: &Output) {
         let _ = told;
         seen = now;
     }
-}
-
-async fn rotate(
-    vault: &Vault,
-    new_key_file: Option<std::path::PathBuf>,
-    recipients: Vec<String>,
-    keep_old: bool,
-    allow_weak: bool,
-) -> Result<crate::RotateKeyReport> {
-    let mut verb = vault.rotate_key();
-    if keep_old {
-        verb = verb.keep_old();
-    }
-    if allow_weak {
-        verb = verb.allow_weak();
-    }
-    if !recipients.is_empty() {
-        return verb.to_recipients(recipients).await;
-    }
-    let new = match new_key_file {
-        Some(path) => read_secret(&path)?,
-        None => match std::env::var("BACKUP_ENCRYPTION_KEY_NEW") {
-            Ok(text) => text.into(),
-            Err(_) => {
-                return Err(Error::new(Code::MissingSetting, "no new key was given")
-                    .next("give --new-key-file or --to-recipient, or set BACKUP_ENCRYPTION_KEY_NEW"));
-            }
-        },
-    };
-    verb.to_passphrase(new).await
 }
 
 /// What the arguments say of the vault.

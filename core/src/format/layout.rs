@@ -22,6 +22,11 @@ pub(crate) fn key_slot(epoch: u32, slot: &str) -> String {
     format!("{KEYS}/{epoch}-{slot}.age")
 }
 
+/// Says that a key slot is about to be removed: `keys/1-main.removal` of `keys/1-main.age`.
+pub(crate) fn slot_removal(slot: &str) -> String {
+    format!("{}.removal", slot.strip_suffix(".age").unwrap_or(slot))
+}
+
 /// What the doctor writes and deletes again to try a store: `probe-4f1c….tmp`. No folder, so it is never taken for a
 /// database; and a store may be made beside one that was left.
 pub(crate) fn probe(random: &str) -> String {
@@ -89,6 +94,11 @@ pub(crate) fn place(name: &str) -> Place {
 /// The folder of the lease of a database's runs.
 pub(crate) fn lease(database: &DatabaseName) -> String {
     format!("{database}/{CONTROL}/lease")
+}
+
+/// The folder of the lease of those who seal a database's backups anew.
+pub(crate) fn reencrypt_lease(database: &DatabaseName) -> String {
+    format!("{database}/{CONTROL}/reencrypt")
 }
 
 /// Is written anew to learn the store's time.

@@ -2,6 +2,8 @@
 //!
 //! A check never stops the others: what is broken is a failed check, and what builds on it is not checked.
 
+mod keys;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -218,6 +220,9 @@ async fn contents(repository: &Repository, subject: &Subject<'_>) -> Vec<Check> 
     };
     let broken = key.status == CheckStatus::Fail;
     let mut checks = vec![key];
+    if let Some((_, Keys::Open(open))) = &opened {
+        checks.push(keys::rotation(repository, open).await);
+    }
     let database = subject.name.clone().or_else(|| {
         let engine = subject.engine.as_ref()?;
         Some(DatabaseName::sanitize(engine.database()))
@@ -226,7 +231,11 @@ async fn contents(repository: &Repository, subject: &Subject<'_>) -> Vec<Check> 
         (Some((marker, keys)), Some(database)) => {
             let (settings, clock) = (subject.settings.clone(), Arc::clone(&subject.clock));
             let session = Session { repository: repository.clone(), marker, keys, database, settings, clock };
-            checks.extend(backups(Arc::new(session)).await);
+            let session = Arc::new(session);
+            if matches!(session.keys, Keys::Open(_)) {
+                checks.push(keys::backups(&session).await);
+            }
+            checks.extend(backups(session).await);
         }
         (None, _) if broken => checks.extend(not_checked("the store cannot be opened")),
         (None, _) => checks.extend(none_yet("there is no backup yet")),
@@ -238,7 +247,7 @@ async fn contents(repository: &Repository, subject: &Subject<'_>) -> Vec<Check> 
 fn key(keys: &Keys) -> Check {
     const NAME: &str = "key";
     match keys {
-        Keys::Open(open) => Check::pass(NAME, format!("the key opens the store ({})", open.slot)),
+        Keys::Open(open) => keys::strength(open, Check::pass(NAME, format!("the key opens the store ({})", open.slot))),
         Keys::Sealing { .. } => Check::pass(NAME, "this host can make backups; it can open none, as intended"),
         Keys::Unencrypted => Check::warn(
             NAME,

@@ -86,6 +86,8 @@ pub(super) enum Fault {
     Short,
     /// It never answers.
     Hang,
+    /// Before it is made, the process is suspended.
+    Asleep,
 }
 
 /// One replica's way to the store.
@@ -175,6 +177,11 @@ impl SimStore {
                 (hit.then_some(fault), dice.below(200))
             }
         };
+        if fault == Some(Fault::Asleep) {
+            self.suspend(true);
+            self.awake().await;
+            return None;
+        }
         if wait > 0 {
             sleep(Duration::from_millis(wait * wait / 4)).await;
         }
@@ -190,7 +197,7 @@ impl SimStore {
                 Err(broken())
             }
             Some(Fault::Lost) => call().await.and(Err(broken())),
-            Some(Fault::Short) | None => call().await,
+            Some(Fault::Short | Fault::Asleep) | None => call().await,
         };
         // An answer reaches nobody who sleeps.
         self.awake().await;

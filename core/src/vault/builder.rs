@@ -1,11 +1,10 @@
 //! Builds a vault: explicit arguments first, then the environment, then a clear error.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use object_store::ObjectStore;
 use object_store::path::Path;
-use tokio::sync::OnceCell;
 
 use super::artifacts::passphrase;
 use super::{Inner, Vault};
@@ -241,7 +240,8 @@ impl VaultBuilder {
             name,
             settings: self.settings,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
-            session: OnceCell::new(),
+            session: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             facts: Facts::default(),
             alerter: self.alerts.map(Alerter::new).transpose()?,
         }));

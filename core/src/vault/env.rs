@@ -23,7 +23,8 @@ impl VaultBuilder {
     ///
     /// `DATABASE_URL` (or `POSTGRES_URL`, or `DATABASE_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_NAME`); `BACKUP_STORE_URL` (or
     /// `BACKUP_PROVIDER` with `S3_BUCKET`, `AZURE_CONTAINER`, `GCS_BUCKET` or `BACKUP_FOLDER`, and `BACKUP_PREFIX`); `BACKUP_NAME`;
-    /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
+    /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW` or
+    /// `BACKUP_ENCRYPTION_KEY_NEW_FILE`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
     /// (separated by commas); `BACKUP_SIGNING_KEY_FILE`.
     /// `BACKUP_ALERT_SLACK_URL`, `_DISCORD_URL`, `_PAGERDUTY_KEY`, `_WEBHOOK_URL` with `_WEBHOOK_SECRET`, `_PING_URL`.
     /// The store's own variables (`AWS_*`, `AZURE_*`, `GOOGLE_*`) are always heeded.
@@ -47,11 +48,12 @@ impl VaultBuilder {
         }
         if self.keys.credentials.is_empty() {
             self.keys.credentials.extend(credential(var)?);
-            // While a rotation runs, both keys are valid.
-            let new = var("BACKUP_ENCRYPTION_KEY_NEW")?;
-            self.keys
-                .credentials
-                .extend(new.map(|text| Credential::from_setting(Secret::new(text).expose())).transpose()?);
+        }
+        // While a rotation runs, both keys are valid.
+        if let Some(new) = new_key(var)? {
+            let credential = Credential::from_setting(new.expose())?;
+            self.keys.pending = Some(self.keys.credentials.len());
+            self.keys.credentials.push(credential);
         }
         if self.keys.recipients.is_empty()
             && let Some(list) = var("BACKUP_RECIPIENTS")?
@@ -154,6 +156,20 @@ fn credential(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Cre
         Some(path) => Ok(Some(Credential::Identities(read_secret(path.as_ref())?))),
         None => Ok(None),
     }
+}
+
+/// The key that is to take the place of the present one.
+fn new_key(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Secret>> {
+    if let Some(text) = var("BACKUP_ENCRYPTION_KEY_NEW")? {
+        return Ok(Some(Secret::new(text)));
+    }
+    var("BACKUP_ENCRYPTION_KEY_NEW_FILE")?.map(|path| read_secret(path.as_ref())).transpose()
+}
+
+/// The key that the environment names as the new one.
+#[cfg(feature = "cli")]
+pub(crate) fn new_key_of_env() -> Result<Option<Secret>> {
+    new_key(&var)
 }
 
 /// A secret kept in a file; the line end that editors add is not part of it.

@@ -16,6 +16,7 @@ mod faults;
 mod half_restored;
 mod hygiene;
 mod interop;
+mod keys;
 mod layers;
 mod memory;
 mod memory_promised;

@@ -9,6 +9,7 @@ mod export;
 mod health;
 mod hold;
 mod import;
+mod keys;
 mod list;
 mod metrics;
 pub(crate) mod prune;
@@ -37,11 +38,12 @@ pub use export::{Export, ExportFormat};
 pub use health::Health;
 pub use hold::{Hold, Release};
 pub use import::Import;
+pub use keys::{Keys, Reencrypt, Rewrap};
 pub use list::List;
 pub use metrics::Metrics;
 pub use prune::Prune;
 pub use restore::Restore;
-pub use rotate_key::RotateKey;
+pub use rotate_key::{AddKey, RemoveKey, RotateKey};
 pub use run_due::RunDue;
 pub use select::Selects;
 pub use show::Show;
@@ -52,8 +54,9 @@ use crate::error::{Code, Error, Result};
 use crate::observe::counters::counted;
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
-    ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport, DrillReport,
-    ExportReport, HealthReport, HoldReport, PruneReport, RestoreReport, RotateKeyReport, VerifyReport,
+    AddKeyReport, ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport,
+    DrillReport, ExportReport, HealthReport, HoldReport, KeysReport, PruneReport, ReencryptReport, RemoveKeyReport,
+    RestoreReport, RewrapReport, RotateKeyReport, VerifyReport,
 };
 use crate::schedule::RunDueReport;
 
@@ -236,8 +239,18 @@ verbs! {
     release(backup): Release => HoldReport;
     /// Does what the plan says is due: each slot once, however many hosts try. Says what it did, and what failed.
     run_due(): RunDue => RunDueReport;
-    /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+    /// Shows what opens what: key slots, epochs, and the backups under each. Without a key, the slots alone.
+    keys(): Keys => KeysReport;
+    /// Makes a new key open the store, and retires the one that opened it; with `new_epoch`, under a new identity.
     rotate_key(): RotateKey => RotateKeyReport;
+    /// Makes another key open the store, beside those that do.
+    add_key(): AddKey => AddKeyReport;
+    /// Makes a key open the store no more. `slot` is as `keys` shows it. Never the last one.
+    remove_key(slot): RemoveKey => RemoveKeyReport;
+    /// Wraps the data keys of all backups to the newest epoch, and to the recipients of the settings, alone.
+    rewrap(): Rewrap => RewrapReport;
+    /// Seals all backups of earlier epochs anew, with new data keys under the newest epoch: after somebody saw a key.
+    reencrypt(): Reencrypt => ReencryptReport;
     /// Tells whether database, store, backups and drills are as they should be; what fails is in the report.
     health(): Health => HealthReport;
     /// Gives everything that is known of the vault and of this process as Prometheus text (format 0.0.4).
