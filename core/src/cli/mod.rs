@@ -3,6 +3,7 @@
 mod args;
 mod output;
 mod progress;
+mod signals;
 
 use std::io::IsTerminal;
 
@@ -21,7 +22,7 @@ use output::Output;
 ///
 /// # Exit codes
 /// 0 done; 2 invalid arguments or settings; 3 refused; 4 damaged; 5 denied; 6 not found; 7 busy; 8 unavailable; 70 a defect;
-/// 130 cancelled.
+/// 130 cancelled. Asked to end a second time (Ctrl-C, SIGTERM), it ends the process with 130 there and then.
 pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
@@ -34,15 +35,9 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 
     start_log(args.verbose, args.json);
     let output = Output::new(args.json);
     let cancel = CancellationToken::new();
-    let interrupt = cancel.clone();
-    let listener = tokio::spawn(async move {
-        // The first Ctrl-C, or request to end, cleans up; the second one ends the process as usual.
-        if asked_to_end().await.is_ok() {
-            interrupt.cancel();
-        }
-    });
+    let requests = tokio::spawn(signals::heed(cancel.clone()));
     let result = perform(args, &output, cancel).await;
-    listener.abort();
+    requests.abort();
     match result {
         Ok(()) => 0,
         Err(e) => {
@@ -50,20 +45,6 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 
             e.kind().exit_code()
         }
     }
-}
-
-/// Waits for Ctrl-C, or for what service managers send.
-async fn asked_to_end() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Result<()> {
@@ -82,7 +63,10 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
             () = cancel.cancelled() => Err(Error::cancelled()),
         };
     }
-    let vault = builder.open().await?;
+    let vault = tokio::select! {
+        opened = builder.open() => opened?,
+        () = cancel.cancelled() => return Err(Error::cancelled()),
+    };
     match args.command {
         Command::Backup { tag, globals, select, .. } => {
             let verb = vault.backup().options(Backup { tags: tag, globals, select: select.selection() });

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 
-use crate::engine::DoctorOptions;
+use crate::engine::{DoctorOptions, some_of};
 use crate::error::{Code, Error, Result};
 use crate::report::Check;
 
@@ -141,11 +141,6 @@ fn unreachable(e: &Error) -> Vec<Check> {
     CHECKS.iter().map(check).collect()
 }
 
-/// Up to 20 names, and how many more there are.
 fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(20) {
-        0 => shown,
-        more => format!("{shown}, and {more} more"),
-    }
+    some_of(names, 20)
 }
