@@ -633,6 +633,8 @@ export interface JobRecord {
   readonly error: JobError | null
   /** The newest end of an attempt that did what it was to do. */
   readonly lastOkAt: Date | null
+  /** The job's next slot by the plan that it ran by. */
+  readonly nextAt: Date | null
   /** When it is tried again; absent when not before its next slot. */
   readonly retryAt: Date | null
 }

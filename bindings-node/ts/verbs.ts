@@ -443,6 +443,7 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "backup": "",
     "error": "JobError",
     "last_ok_at": "date",
+    "next_at": "date",
     "retry_at": "date"
   },
   "Keep": {
@@ -739,6 +740,7 @@ export const absent: Record<string, Record<string, unknown>> = {
     "backup": null,
     "error": null,
     "last_ok_at": null,
+    "next_at": null,
     "retry_at": null
   },
   "Progress": {

@@ -33,6 +33,22 @@ pub enum Phase {
     Comparing,
 }
 
+impl Phase {
+    /// The phase as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Dumping => "dumping",
+            Self::Committing => "committing",
+            Self::Verifying => "verifying",
+            Self::Loading => "loading",
+            Self::Finishing => "finishing",
+            Self::Comparing => "comparing",
+        }
+    }
+}
+
 /// One report of progress. Bytes are raw (uncompressed) bytes of the dump.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -64,6 +80,8 @@ pub(crate) struct Run {
 #[derive(Default)]
 struct State {
     done: AtomicU64,
+    /// Bytes of the phase that had most, of those that are over.
+    most: AtomicU64,
     phase: Mutex<Option<PhaseState>>,
 }
 
@@ -82,10 +100,11 @@ impl Run {
 
     /// Begins a phase and reports it.
     pub(crate) fn begin(&self, phase: Phase, bytes_total: Option<u64>) {
-        tracing::debug!(?phase, bytes_total, "phase");
         let now = Instant::now();
+        self.over(now);
+        tracing::Span::current().record("phase", phase.as_str());
+        tracing::debug!(bytes_total, "a phase begins");
         let state = PhaseState { phase, total: bytes_total, began: now, told: now };
-        self.state.done.store(0, Ordering::Relaxed);
         *self.lock() = Some(state);
         self.tell(state, now);
     }
@@ -110,6 +129,21 @@ impl Run {
         let state = *self.lock();
         if let Some(state) = state {
             self.tell(state, Instant::now());
+        }
+    }
+
+    /// Bytes that went through this run's hands: those of the phase that had most.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state.most.load(Ordering::Relaxed).max(self.state.done.load(Ordering::Relaxed))
+    }
+
+    /// Logs the phase that the next one ends.
+    fn over(&self, now: Instant) {
+        let bytes = self.state.done.swap(0, Ordering::Relaxed);
+        self.state.most.fetch_max(bytes, Ordering::Relaxed);
+        if let Some(over) = self.lock().take() {
+            let duration_ms = u64::try_from((now - over.began).as_millis()).unwrap_or(u64::MAX);
+            tracing::debug!(bytes, duration_ms, "a phase is over");
         }
     }
 

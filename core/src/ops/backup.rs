@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{Instrument, info_span};
-
 use super::pipeline::{Event, Pipeline, codec_of};
 use super::session::{Session, millis_since};
 use super::size;
@@ -47,12 +45,9 @@ pub(crate) async fn backup(
     let started = order.origin.as_ref().map_or_else(|| session.clock.now(), |origin| origin.at);
     run.begin(Phase::Preparing, None);
     let (id, reservation) = reserve(session, started).await?;
-    let span = info_span!("backup", backup_id = %id, database = %session.database);
+    tracing::Span::current().record("backup_id", id.as_str());
     let BackupOrder { tags, globals, select, origin, slot } = order;
-    Backup { session, engine, id: &id, reservation, started, tags, globals, select, origin, slot }
-        .run(run)
-        .instrument(span)
-        .await
+    Backup { session, engine, id: &id, reservation, started, tags, globals, select, origin, slot }.run(run).await
 }
 
 /// Takes a name that no other run has, by a create-only object.

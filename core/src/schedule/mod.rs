@@ -9,5 +9,6 @@ mod runner;
 pub use handle::{ScheduleHandle, ScheduleStatus};
 pub(crate) use plan::Agenda;
 pub use plan::{Job, Plan};
+pub(crate) use record::read_all;
 pub use record::{JobError, JobNext, JobRecord, RunDueReport};
 pub(crate) use runner::{Host, run_due};

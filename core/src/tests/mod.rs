@@ -3,6 +3,7 @@
 
 mod fake;
 mod life;
+mod observe;
 mod prune;
 mod schedule;
 mod sim;

@@ -243,7 +243,7 @@ impl VaultBuilder {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             session: OnceCell::new(),
             facts: Facts::default(),
-            alerter: self.alerts.map(Alerter::new).transpose()?,
+            alerter: self.alerts.map(Alerter::new).transpose()?.map(Arc::new),
         }));
         // A wrong key or a foreign store is told now, not at two in the morning. What is not there yet may come.
         match vault.session().await {

@@ -60,7 +60,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     session: OnceCell<Arc<Session>>,
     facts: Facts,
-    alerter: Option<Alerter>,
+    alerter: Option<Arc<Alerter>>,
 }
 
 impl Vault {
@@ -103,7 +103,7 @@ impl Vault {
     }
 
     /// Where this vault's alerts come from.
-    fn alert_source(&self) -> Source {
+    pub(crate) fn alert_source(&self) -> Source {
         let (vault, database) = (self.0.place.to_string(), self.label());
         Source { vault, database, session: self.0.session.get().cloned() }
     }
