@@ -296,8 +296,20 @@ pub(super) enum Command {
     #[command(hide = true)]
     SqliteTask,
     /// Check everything that backups depend on; changes nothing
-    #[command(after_help = "Example:\n  lastgood doctor --json")]
-    Doctor,
+    #[command(
+        after_help = "Examples:\n  lastgood doctor --json\n  lastgood doctor --strict --table orders --index orders_by_day"
+    )]
+    Doctor {
+        /// Table or collection that must be there; may be repeated
+        #[arg(long, value_name = "NAME")]
+        table: Vec<String>,
+        /// Index that must be there, and usable; may be repeated
+        #[arg(long, value_name = "NAME")]
+        index: Vec<String>,
+        /// Fail for warnings as well
+        #[arg(long)]
+        strict: bool,
+    },
     /// Change what opens the store, whatever the number of backups
     #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
     RotateKey {

@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::progress::CancellationToken;
 use crate::schedule::{ScheduleHandle, ScheduleStatus};
 use crate::secret::Secret;
-use crate::vault::{Backup, ExportFormat, Health, Prune, Restore, Vault, VaultOptions, read_secret};
+use crate::vault::{Backup, Doctor, ExportFormat, Health, Prune, Restore, Vault, VaultOptions, read_secret};
 use crate::{Mapping, Selection};
 use args::{Args, Command, FormatArg};
 use output::Output;
@@ -56,10 +56,11 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         return Output::json(&crate::engine::sqlite::live::serve().await?);
     }
     let builder = Vault::builder().options(vault_options(&args));
-    if matches!(args.command, Command::Doctor) {
+    if let Command::Doctor { table, index, strict } = args.command {
         // It tells why a vault cannot be opened.
+        let options = Doctor { tables: table, indexes: index };
         return tokio::select! {
-            report = builder.doctor() => output.doctor(&report),
+            report = builder.doctor_for(options) => output.doctor(&report, strict),
             () = cancel.cancelled() => Err(Error::cancelled()),
         };
     }
@@ -185,7 +186,7 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         }
         Command::Metrics => Output::print(&vault.metrics().cancel(cancel).await?),
         Command::DatabaseStats => output.database_stats(&vault.database_stats().cancel(cancel).await?),
-        Command::Doctor => Ok(()),
+        Command::Doctor { .. } => Ok(()),
         Command::Prune { keep, dry_run, grace } => {
             let options = Prune { keep, dry_run, grace_seconds: grace };
             output.prune(&vault.prune().options(options).cancel(cancel).await?)

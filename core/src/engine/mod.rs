@@ -121,6 +121,10 @@ pub struct DoctorOptions {
     pub jobs: usize,
     /// Folder for temporary copies.
     pub work_dir: Option<PathBuf>,
+    /// Tables or collections that must be there.
+    pub tables: Vec<String>,
+    /// Indexes that must be there, and usable.
+    pub indexes: Vec<String>,
 }
 
 /// How a dump is to be loaded.
@@ -179,6 +183,23 @@ pub fn shortened(name: &str, suffix: &str, max_bytes: usize) -> String {
     let mut name = name.to_owned();
     while name.len() + suffix.len() > max_bytes && name.pop().is_some() {}
     name + suffix
+}
+
+/// What became of the names that the caller requires, by kind; `None` where he requires none.
+pub(crate) fn required(options: &DoctorOptions, missing: &[String]) -> Option<Check> {
+    const NAME: &str = "required";
+    let count = options.tables.len() + options.indexes.len();
+    if count == 0 {
+        return None;
+    }
+    Some(match missing.is_empty() {
+        true => Check::pass(NAME, format!("all {count} tables and indexes that are required are there")),
+        false => Check::fail(
+            NAME,
+            format!("not there: {}", some_of(missing, 20)),
+            "run the application's migrations, or look whether this is the right database",
+        ),
+    })
 }
 
 /// Names for people, at most so many, and how many more there are: `a, b and 3 more`.

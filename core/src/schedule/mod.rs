@@ -1,11 +1,13 @@
 //! When the verbs run by themselves: a plan of cron expressions, what of it is due, and a loop that does it.
 
 mod cron;
+mod examine;
 mod handle;
 mod plan;
 mod record;
 mod runner;
 
+pub(crate) use examine::examine;
 pub use handle::{ScheduleHandle, ScheduleStatus};
 pub(crate) use plan::Agenda;
 pub use plan::{Job, Plan};

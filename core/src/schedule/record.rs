@@ -53,18 +53,22 @@ const OVERDUE: SignedDuration = SignedDuration::from_hours(1);
 const SWITCHED_OFF: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl JobRecord {
-    /// What is wrong with the job, in words. Nothing, where it seems to have been switched off.
+    /// What is wrong with the job, in words; nothing, where it seems to have been switched off.
     pub(crate) fn trouble(&self, now: Timestamp) -> Option<String> {
-        let late = self.due_at().map_or(SignedDuration::ZERO, |due| now.duration_since(due));
-        if self.job != Job::Backup && late > SWITCHED_OFF {
-            return None;
-        }
+        self.wrong(now).filter(|_| self.job == Job::Backup || self.late(now) <= SWITCHED_OFF)
+    }
+
+    /// What is wrong with the job, in words.
+    pub(crate) fn wrong(&self, now: Timestamp) -> Option<String> {
         if let Some(error) = &self.error {
-            let message = error.message.trim_end_matches('.');
-            return Some(format!("the newest {} failed [{}]: {message}", self.job, error.code));
+            return Some(format!("the newest {} failed [{}]: {}", self.job, error.code, error.message));
         }
-        let due = self.due_at().filter(|_| late > OVERDUE)?;
+        let due = self.due_at().filter(|_| self.late(now) > OVERDUE)?;
         Some(format!("the {} that was due at {due} has not run", self.job))
+    }
+
+    fn late(&self, now: Timestamp) -> SignedDuration {
+        self.due_at().map_or(SignedDuration::ZERO, |due| now.duration_since(due))
     }
 
     /// When it is due next: another attempt after a failure, or the next slot.

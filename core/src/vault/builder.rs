@@ -8,6 +8,8 @@ use object_store::path::Path;
 use tokio::sync::OnceCell;
 
 use super::artifacts::passphrase;
+use super::verbs::Doctor;
+use super::verbs::doctor::examine;
 use super::{Inner, Vault};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::auth::{Signer, SigningKey};
@@ -18,8 +20,7 @@ use crate::format::marker::Marker;
 use crate::id::DatabaseName;
 use crate::observe::alert::Alerter;
 use crate::observe::{Alerts, Facts};
-use crate::ops;
-use crate::ops::doctor::Subject;
+use crate::ops::doctor::{PlaceKind, Subject};
 use crate::ops::keys::{KeyOptions, Keys};
 use crate::ops::session::open_store;
 use crate::report::DoctorReport;
@@ -184,6 +185,11 @@ impl VaultBuilder {
     /// Looks at everything that backups depend on, as [`Vault::doctor`] does, also where no vault can be opened: what is
     /// wrong with the settings, the key or the store is a failed check.
     pub async fn doctor(self) -> DoctorReport {
+        self.doctor_for(Doctor::default()).await
+    }
+
+    /// The same, with tables and indexes that must be there.
+    pub async fn doctor_for(self, options: Doctor) -> DoctorReport {
         let mut errors = self.errors;
         kept(self.settings.check(), &mut errors);
         let engine = self.engine.or_else(|| {
@@ -202,10 +208,13 @@ impl VaultBuilder {
             }
         };
         let place = store.map(|store| Place { store, keys: KeyOptions::default() });
-        ops::doctor::doctor(Subject {
+        examine(Subject {
             errors,
             engine,
             store: place.as_ref().map(|place| (place.repository(false), place.to_string())),
+            place: place.as_ref().map_or(PlaceKind::Given, Place::kind),
+            tables: options.tables,
+            indexes: options.indexes,
             keys: &self.keys,
             name,
             settings: &self.settings,
@@ -291,6 +300,15 @@ fn no_store() -> Error {
 impl Place {
     pub(super) fn keys(&self) -> &KeyOptions {
         &self.keys
+    }
+
+    /// What kind of place it is.
+    pub(super) fn kind(&self) -> PlaceKind {
+        match &self.store {
+            StorePlace::Url(StoreUrl::Folder(folder), _) => PlaceKind::Folder(folder.clone()),
+            StorePlace::Url(StoreUrl::Remote(_), _) => PlaceKind::Bucket,
+            StorePlace::Given(_) | StorePlace::Nowhere(_) => PlaceKind::Given,
+        }
     }
 
     pub(super) fn repository(&self, create: bool) -> Result<Repository> {

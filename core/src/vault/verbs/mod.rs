@@ -3,7 +3,7 @@
 mod artifacts;
 mod backup;
 mod database_stats;
-mod doctor;
+pub(crate) mod doctor;
 mod drill;
 mod export;
 mod health;

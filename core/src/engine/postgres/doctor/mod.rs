@@ -18,7 +18,7 @@ use super::connect::{Role, Server, execute, query};
 use super::privileges::Closed;
 
 /// The checks in their order; the first one stands for the connection itself.
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 15] = [
     "database",
     "tls",
     "pooler",
@@ -33,6 +33,7 @@ const CHECKS: [&str; 14] = [
     "foreign_tables",
     "extensions",
     "objects",
+    "database_clock",
 ];
 
 /// How long one check may take; a little more than the server gives each of its statements.
@@ -123,6 +124,10 @@ pub(super) async fn doctor(server: &Server, options: &DoctorOptions) -> Vec<Chec
     findings.add("foreign_tables", contents::foreign_tables(v)).await;
     findings.add("extensions", contents::extensions(v)).await;
     findings.add("objects", contents::objects(v)).await;
+    findings.add("database_clock", server::clock(v)).await;
+    if !(options.tables.is_empty() && options.indexes.is_empty()) {
+        findings.add("required", contents::required(v, options)).await;
+    }
     findings.checks
 }
 
