@@ -1,11 +1,10 @@
 //! The command line, over the same facade as every other caller. Behind the feature `cli`.
 
 mod args;
+mod log;
 mod output;
 mod progress;
 mod signals;
-
-use std::io::IsTerminal;
 
 use clap::Parser;
 
@@ -32,7 +31,7 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 
             return u8::try_from(e.exit_code()).unwrap_or(2);
         }
     };
-    start_log(args.verbose, args.json);
+    log::start(args.verbose, args.json);
     let output = Output::new(args.json);
     let cancel = CancellationToken::new();
     let requests = tokio::spawn(signals::heed(cancel.clone()));
@@ -285,17 +284,4 @@ fn vault_options(args: &Args) -> VaultOptions {
     }
     options.settings.jobs = args.jobs.unwrap_or(options.settings.jobs);
     options
-}
-
-/// Logs go to standard error: warnings for people, JSON lines for machines.
-fn start_log(verbose: bool, json: bool) {
-    let level = if verbose { "lastgood=debug" } else { "lastgood=warn" };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A host that has a subscriber of its own keeps it.
-    let _ = if json {
-        log.json().try_init()
-    } else {
-        log.with_target(false).with_ansi(std::io::stderr().is_terminal()).without_time().try_init()
-    };
 }

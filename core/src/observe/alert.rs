@@ -127,6 +127,9 @@ pub(crate) struct Alerter {
     client: deliver::Client,
     /// Verbs that failed when they last ran in this process.
     failing: Mutex<HashMap<&'static str, Failing>>,
+    /// What was told, for tests in which nobody can listen.
+    #[cfg(test)]
+    told: Mutex<Vec<AlertEvent>>,
 }
 
 impl fmt::Debug for Alerter {
@@ -139,7 +142,19 @@ impl Alerter {
     /// # Errors
     /// `invalid_url` for a URL that is none.
     pub(crate) fn new(alerts: Alerts) -> Result<Self> {
-        Ok(Self { client: deliver::Client::new(&alerts)?, alerts, failing: Mutex::default() })
+        Ok(Self {
+            client: deliver::Client::new(&alerts)?,
+            alerts,
+            failing: Mutex::default(),
+            #[cfg(test)]
+            told: Mutex::default(),
+        })
+    }
+
+    /// What was told since this was last asked.
+    #[cfg(test)]
+    pub(crate) fn take_told(&self) -> Vec<AlertEvent> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells that a verb begins while it does. Nobody waits for the telling who cancels.
@@ -180,6 +195,8 @@ impl Alerter {
             return;
         }
         let event = event(op, source, at, result, before);
+        #[cfg(test)]
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
         let mut requests = request::requests(&self.alerts, &event);
         if op == "backup" {
             let path = if result.is_ok() { "" } else { "/fail" };

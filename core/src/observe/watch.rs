@@ -7,35 +7,34 @@
 use std::time::Instant;
 
 use tracing::field::Empty;
-use tracing::{Instrument, error_span};
+use tracing::{Span, error_span};
 
 use super::counters::counted;
 use crate::error::{Code, Result};
 use crate::id::random_hex;
 use crate::progress::Run;
 
-/// Runs a verb under the eyes of counters and logs.
-pub(crate) async fn watched<T>(op: &'static str, run: &Run, work: impl Future<Output = Result<T>>) -> Result<T> {
+/// What the records of one run are told by. Whatever is done for the run is done within it.
+pub(crate) fn operation(op: &'static str) -> Span {
     // Without randomness nothing that matters works; the log is not what tells it.
     let run_id = random_hex::<8>().unwrap_or_default();
     // Of the highest level, so that no filter takes the keys from the records that it lets through.
-    let span = error_span!("operation", op, run_id, backup_id = Empty, phase = Empty);
-    // On the heap: a verb's future is large, and others are made of it.
-    let work = Box::pin(work);
-    let watching = async move {
-        let began = Instant::now();
-        let result = counted(op, work).await;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let bytes = run.bytes();
-        match &result {
-            Ok(_) => tracing::info!(bytes, duration_ms, "done"),
-            // Who cancels knows.
-            Err(e) if e.code() == Code::Cancelled => {
-                tracing::info!(bytes, duration_ms, error = %e, error.code = %e.code(), "cancelled");
-            }
-            Err(e) => tracing::error!(bytes, duration_ms, error = %e, error.code = %e.code(), "failed"),
+    error_span!("operation", op, run_id, backup_id = Empty, phase = Empty)
+}
+
+/// Runs a verb under the eyes of counters and logs.
+pub(crate) async fn watched<T>(op: &'static str, run: &Run, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let began = Instant::now();
+    let result = counted(op, work).await;
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let bytes = run.bytes();
+    match &result {
+        Ok(_) => tracing::info!(bytes, duration_ms, "done"),
+        // Who cancels knows.
+        Err(e) if e.code() == Code::Cancelled => {
+            tracing::info!(bytes, duration_ms, error = %e, error.code = %e.code(), "cancelled");
         }
-        result
-    };
-    watching.instrument(span).await
+        Err(e) => tracing::error!(bytes, duration_ms, error = %e, error.code = %e.code(), "failed"),
+    }
+    result
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::plan::{Agenda, Job};
 use super::record::{self, JobNext, JobRecord, RunDueReport};
@@ -15,7 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::format::layout;
 use crate::id::BackupId;
 use crate::observe::alert::{Alerter, Source};
-use crate::observe::watch::watched;
+use crate::observe::watch::{operation, watched};
 use crate::ops;
 use crate::ops::backup::BackupOrder;
 use crate::ops::drill::{Scratch, scratch_name};
@@ -129,14 +130,17 @@ async fn run_under_lease(host: &Host, agenda: &Agenda, run: &Run, report: &mut R
     let (told, done) = (lost.clone(), CancellationToken::new());
     let stop = done.clone();
     // Dropped with this future, the set ends the task, and the lease runs out by itself.
-    keeper.spawn(async move {
-        let mut lease = lease;
-        if stop.run_until_cancelled(lease.until_lost()).await.is_some() {
-            tracing::warn!("another host took over");
-            told.cancel();
+    keeper.spawn(
+        async move {
+            let mut lease = lease;
+            if stop.run_until_cancelled(lease.until_lost()).await.is_some() {
+                tracing::warn!("another host took over");
+                told.cancel();
+            }
+            lease
         }
-        lease
-    });
+        .in_current_span(),
+    );
     let result = Box::pin(work(host, agenda, epoch, &lost, run, report)).await;
     done.cancel();
     if let Some(Ok(lease)) = keeper.join_next().await
@@ -157,44 +161,58 @@ async fn work(
     report: &mut RunDueReport,
 ) -> Result<Vec<JobNext>> {
     let (due, mut waiting) = run.until_cancelled(find_due(host, agenda, report.at)).await?;
-    for Due { job, slot, last } in due {
+    for due in due {
         if host.ends.is_some_and(|ends| ends <= tokio::time::Instant::now()) {
             break;
         }
-        let Some(slot) = slot::open(&host.session, job.as_str(), slot, epoch).await? else { continue };
-        if matches!(job, Job::Verify | Job::Drill) && host.session.committed().await?.is_empty() {
-            continue;
-        }
-        let started_at = host.session.clock.now();
-        let attempt = watched(job.as_str(), run, Box::pin(attempt(host, agenda, job, &slot, lost, run)));
-        let result = match &host.alerter {
-            Some(alerter) => Box::pin(alerter.while_told(job.as_str(), attempt)).await,
-            None => attempt.await,
-        };
-        if lost.is_cancelled() && result.is_err() {
-            return Err(Error::new(Code::Busy, format!("another host took over while {job} ran"))
-                .next("nothing needs to be done: the other one goes on"));
-        }
-        if let Err(e) = &result
-            && e.code() == Code::Cancelled
-            && run.is_cancelled()
-        {
-            return Err(Error::cancelled());
-        }
-        if result.is_err() && slot::look(&host.session, job.as_str(), slot.at).await? == slot::Progress::Done {
-            // Another host did it meanwhile: it is its success, not our failure.
-            continue;
-        }
-        host.tell(job, &result).await;
-        let record = conclude(host, agenda, job, &slot, last, (report.at, started_at), result.map(|done| done.backup));
-        if let Err(e) = record::write(&host.session, &record).await {
-            // What was done is done, and its claim says so.
-            tracing::warn!(%job, error = %e, "what a job did could not be recorded");
-        }
+        let job = due.job;
+        let doing = Box::pin(one(host, agenda, due, epoch, lost, run, report.at));
+        let Some(record) = doing.instrument(operation(job.as_str())).await? else { continue };
         waiting.extend(record.retry_at.map(|at| JobNext { job, at, retry: true }));
         report.ran.push(record);
     }
     Ok(waiting)
+}
+
+/// Does one job, tells of it and records it. `None` when there was nothing to do, or another host did it.
+async fn one(
+    host: &Host,
+    agenda: &Agenda,
+    Due { job, slot, last }: Due,
+    epoch: u64,
+    lost: &CancellationToken,
+    run: &Run,
+    now: Timestamp,
+) -> Result<Option<JobRecord>> {
+    let session = &host.session;
+    let Some(slot) = slot::open(session, job.as_str(), slot, epoch).await? else { return Ok(None) };
+    if matches!(job, Job::Verify | Job::Drill) && session.committed().await?.is_empty() {
+        return Ok(None);
+    }
+    let started_at = session.clock.now();
+    let attempt = watched(job.as_str(), run, Box::pin(attempt(host, agenda, job, &slot, lost, run)));
+    let result = match &host.alerter {
+        Some(alerter) => Box::pin(alerter.while_told(job.as_str(), attempt)).await,
+        None => attempt.await,
+    };
+    if lost.is_cancelled() && result.is_err() {
+        return Err(Error::new(Code::Busy, format!("another host took over while {job} ran"))
+            .next("nothing needs to be done: the other one goes on"));
+    }
+    if result.as_ref().is_err_and(|e| e.code() == Code::Cancelled) && run.is_cancelled() {
+        return Err(Error::cancelled());
+    }
+    if result.is_err() && slot::look(session, job.as_str(), slot.at).await? == slot::Progress::Done {
+        // Another host did it meanwhile: it is its success, not our failure.
+        return Ok(None);
+    }
+    host.tell(job, &result).await;
+    let record = conclude(host, agenda, job, &slot, last, (now, started_at), result.map(|done| done.backup));
+    if let Err(e) = record::write(session, &record).await {
+        // What was done is done, and its claim says so.
+        tracing::warn!(error = %e, "what a job did could not be recorded");
+    }
+    Ok(Some(record))
 }
 
 fn conclude(
@@ -211,7 +229,7 @@ fn conclude(
     let (last_ok_at, failures) = last.map_or((None, 0), |last| (last.last_ok_at, last.failures));
     let error = result.as_ref().err();
     if let Some(e) = error {
-        tracing::warn!(%job, attempt, error = %e, error.code = %e.code(), "a scheduled job failed");
+        tracing::warn!(attempt, error = %e, error.code = %e.code(), "a scheduled job failed");
     }
     // What was found damaged does not heal by looking again.
     let retry = error.filter(|e| e.kind() != crate::error::ErrorKind::Damaged);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
 mod fake;
+mod hold;
 mod life;
 mod observe;
 mod prune;

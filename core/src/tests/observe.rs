@@ -45,12 +45,12 @@ async fn health_and_metrics_read_as_much_of_many_backups_as_of_few() {
 }
 
 /// The value of a sample.
-fn sample(text: &str, name: &str) -> f64 {
+pub(super) fn sample(text: &str, name: &str) -> f64 {
     let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-async fn seen(vault: &Vault) -> (HealthStatus, String, String) {
+pub(super) async fn seen(vault: &Vault) -> (HealthStatus, String, String) {
     let health = vault.health().options_with(|o| o.cache_seconds = 0).await.unwrap();
     let text = vault.metrics().options_with(|o| o.cache_seconds = 0).await.unwrap();
     let said = health.checks.iter().filter(|c| c.status != HealthStatus::Ok).filter_map(|c| c.message.clone());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::sync::OnceCell;
+use tracing::Instrument as _;
 
 use super::artifacts::passphrase;
 use super::verbs::Doctor;
@@ -19,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::format::marker::Marker;
 use crate::id::DatabaseName;
 use crate::observe::alert::Alerter;
+use crate::observe::watch::operation;
 use crate::observe::{Alerts, Facts};
 use crate::ops::doctor::{PlaceKind, Subject};
 use crate::ops::keys::{KeyOptions, Keys};
@@ -208,7 +210,7 @@ impl VaultBuilder {
             }
         };
         let place = store.map(|store| Place { store, keys: KeyOptions::default() });
-        examine(Subject {
+        let subject = Subject {
             errors,
             engine,
             store: place.as_ref().map(|place| (place.repository(false), place.to_string())),
@@ -219,8 +221,8 @@ impl VaultBuilder {
             name,
             settings: &self.settings,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
-        })
-        .await
+        };
+        examine(subject).instrument(operation("doctor")).await
     }
 
     /// Opens the vault. A store that exists is opened with the key; one that does not is made by the first backup.

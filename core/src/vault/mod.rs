@@ -102,6 +102,12 @@ impl Vault {
         self.0.place.databases().await
     }
 
+    /// What its alerts told since this was last asked.
+    #[cfg(test)]
+    pub(crate) fn take_told(&self) -> Vec<crate::AlertEvent> {
+        self.0.alerter.as_ref().map(|alerter| alerter.take_told()).unwrap_or_default()
+    }
+
     /// Where this vault's alerts come from.
     pub(crate) fn alert_source(&self) -> Source {
         let (vault, database) = (self.0.place.to_string(), self.label());

@@ -26,6 +26,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 pub use artifacts::Artifacts;
 pub use backup::Backup;
@@ -47,7 +48,7 @@ pub use verify::Verify;
 
 use super::Vault;
 use crate::error::{Code, Error, Result};
-use crate::observe::watch::watched;
+use crate::observe::watch::{operation, watched};
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
     ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport, DrillReport,
@@ -118,7 +119,16 @@ pub(super) async fn told<R: Serialize>(
     run: &Run,
     work: impl Future<Output = Result<R>>,
 ) -> Result<R> {
-    let work = watched(verb, run, Box::pin(work));
+    told_within(vault, verb, run, Box::pin(work)).instrument(operation(verb)).await
+}
+
+async fn told_within<R: Serialize>(
+    vault: &Vault,
+    verb: &'static str,
+    run: &Run,
+    work: impl Future<Output = Result<R>>,
+) -> Result<R> {
+    let work = watched(verb, run, work);
     let Some(alerter) = &vault.0.alerter else { return work.await };
     let result = alerter.while_told(verb, work).await;
     if result.as_ref().is_err_and(|e| e.code() == Code::Cancelled) {
