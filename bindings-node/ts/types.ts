@@ -383,6 +383,10 @@ export interface DatabaseStats {
 
 /** Options of `Vault.doctor`. */
 export interface DoctorOptions extends RunOptions {
+  /** Indexes that must be there, and usable. */
+  indexes?: readonly string[] | undefined
+  /** Tables or collections that must be there: `orders`, `sales.orders`. */
+  tables?: readonly string[] | undefined
 }
 
 /** Whether backups can be relied on here: every check that the doctor made, in the order in which they build on each other. */

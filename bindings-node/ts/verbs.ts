@@ -324,6 +324,10 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "size_bytes": "",
     "waiting_locks": ""
   },
+  "Doctor": {
+    "indexes": "",
+    "tables": ""
+  },
   "DoctorReport": {
     "status": "",
     "checks": [
