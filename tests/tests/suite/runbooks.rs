@@ -15,12 +15,12 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// The command lines of `lastgood` in a page's blocks, without what a shell does with them.
+/// The command lines of `lastgood` in a page's blocks.
 fn commands(page: &str) -> Vec<String> {
     let blocks = page.lines().filter_map(|line| line.strip_prefix("    "));
-    let ours = blocks.filter(|line| line.starts_with("lastgood "));
-    ours.map(|line| line.split(" #").next().unwrap_or(line).split(['>', '|']).next().unwrap_or(line).trim().to_owned())
-        .collect()
+    let lines = blocks.map(|line| line.split(" #").next().unwrap_or(line));
+    let each = lines.flat_map(|line| line.split("&&").flat_map(|part| part.split(';')).map(str::trim));
+    each.filter(|command| command.starts_with("lastgood ")).map(str::to_owned).collect()
 }
 
 /// Runs a command line with `--help` behind it: what is in front is read, and nothing is done.
