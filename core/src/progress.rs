@@ -100,8 +100,8 @@ impl Run {
 
     /// Begins a phase and reports it.
     pub(crate) fn begin(&self, phase: Phase, bytes_total: Option<u64>) {
+        self.over();
         let now = Instant::now();
-        self.over(now);
         tracing::Span::current().record("phase", phase.as_str());
         tracing::debug!(bytes_total, "a phase begins");
         let state = PhaseState { phase, total: bytes_total, began: now, told: now };
@@ -137,8 +137,14 @@ impl Run {
         self.state.most.load(Ordering::Relaxed).max(self.state.done.load(Ordering::Relaxed))
     }
 
-    /// Logs the phase that the next one ends.
-    fn over(&self, now: Instant) {
+    /// A run within this one, with the same caller and a count of its own.
+    pub(crate) fn another(&self) -> Self {
+        Self { state: Arc::default(), ..self.clone() }
+    }
+
+    /// Logs the phase that is over, if there was one.
+    pub(crate) fn over(&self) {
+        let now = Instant::now();
         let bytes = self.state.done.swap(0, Ordering::Relaxed);
         self.state.most.fetch_max(bytes, Ordering::Relaxed);
         if let Some(over) = self.lock().take() {

@@ -26,6 +26,7 @@ pub(crate) fn operation(op: &'static str) -> Span {
 pub(crate) async fn watched<T>(op: &'static str, run: &Run, work: impl Future<Output = Result<T>>) -> Result<T> {
     let began = Instant::now();
     let result = counted(op, work).await;
+    run.over();
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let bytes = run.bytes();
     match &result {

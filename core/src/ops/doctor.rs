@@ -24,13 +24,10 @@ use crate::storage::{Created, Repository};
 
 /// How long one question to the store may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How long the database's checks may take together; each of them is bounded by its engine.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(300);
-
 /// Backups among which the newest proof is looked for.
 const RECENT: usize = 30;
-
 /// A newest backup that is older than this is told: a day, and time to make the next one.
 const FRESH: SignedDuration = SignedDuration::from_hours(26);
 

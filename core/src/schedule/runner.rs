@@ -190,6 +190,7 @@ async fn one(
         return Ok(None);
     }
     let started_at = session.clock.now();
+    let run = &run.another();
     let attempt = watched(job.as_str(), run, Box::pin(attempt(host, agenda, job, &slot, lost, run)));
     let result = match &host.alerter {
         Some(alerter) => Box::pin(alerter.while_told(job.as_str(), attempt)).await,
