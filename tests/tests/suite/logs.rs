@@ -42,7 +42,7 @@ fn every_record_of_every_verb_tells_what_it_belongs_to() {
     let copy = world.sqlite("copy.db");
     let out = |name: &str| world.path(name).display().to_string();
     let new_key = world.file("new-key", "another canary-passphrase gravel onion sixfold tundra maple");
-    let (folder, classic) = (out("dump"), out("classic"));
+    let folder = out("dump");
     let of_a_backup = ["backup", "show", "verify", "drill", "restore", "export"];
     let verbs: Vec<(&str, Vec<&str>)> = vec![
         ("backup", vec!["backup"]),
@@ -53,7 +53,6 @@ fn every_record_of_every_verb_tells_what_it_belongs_to() {
         ("drill", vec!["drill", "latest"]),
         ("restore", vec!["restore", "latest", "--target", &copy]),
         ("export", vec!["export", "latest", &folder]),
-        ("export", vec!["export", "latest", &classic, "--format", "classic"]),
         ("health", vec!["health"]),
         ("metrics", vec!["metrics"]),
         ("database_stats", vec!["database-stats"]),

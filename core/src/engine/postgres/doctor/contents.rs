@@ -113,7 +113,7 @@ pub(super) async fn objects(v: &mut Visit<'_>) -> Result<Check> {
     ))
 }
 
-/// Looks for what the caller requires: `orders` by the search path, or `sales.orders`.
+/// Looks for what the caller requires: `orders` in any schema, or `sales.orders`.
 pub(super) async fn required(v: &mut Visit<'_>, options: &DoctorOptions) -> Result<Check> {
     let mut missing = Vec::new();
     let kinds = [("table", "'r', 'p', 'v', 'm', 'f'", &options.tables), ("index", "'i', 'I'", &options.indexes)];
@@ -127,7 +127,8 @@ pub(super) async fn required(v: &mut Visit<'_>, options: &DoctorOptions) -> Resu
             "SELECT '{kind} ' || w FROM pg_catalog.unnest(ARRAY[{array}]::pg_catalog.text[]) w WHERE NOT EXISTS (\
                  SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid WHERE c.relkind IN ({relkinds}) \
-                 AND (n.nspname || '.' || c.relname = w OR c.relname = w AND pg_catalog.pg_table_is_visible(c.oid)) \
+                 AND (n.nspname || '.' || c.relname = w OR c.relname = w AND n.nspname NOT LIKE 'pg\\_%' \
+                     AND n.nspname <> 'information_schema') \
                  AND i.indisvalid IS NOT FALSE)"
         );
         missing.extend(v.column(&sql).await?);
