@@ -417,6 +417,10 @@ export interface DatabaseStats {
 
 /** Options of `Vault.doctor`. */
 export interface DoctorOptions extends RunOptions {
+  /** Indexes that must be there, and usable. */
+  indexes?: readonly string[] | undefined
+  /** Tables or collections that must be there: `orders`, `sales.orders`. */
+  tables?: readonly string[] | undefined
 }
 
 /** Whether backups can be relied on here: every check that the doctor made, in the order in which they build on each other. */
@@ -667,6 +671,8 @@ export interface JobRecord {
   readonly error: JobError | null
   /** The newest end of an attempt that did what it was to do. */
   readonly lastOkAt: Date | null
+  /** The job's next slot by the plan that it ran by. */
+  readonly nextAt: Date | null
   /** When it is tried again; absent when not before its next slot. */
   readonly retryAt: Date | null
 }

@@ -386,6 +386,10 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "size_bytes": "",
     "waiting_locks": ""
   },
+  "Doctor": {
+    "indexes": "",
+    "tables": ""
+  },
   "DoctorReport": {
     "status": "",
     "checks": [
@@ -505,6 +509,7 @@ export const shapes: Record<string, Record<string, Shape>> = {
     "backup": "",
     "error": "JobError",
     "last_ok_at": "date",
+    "next_at": "date",
     "retry_at": "date"
   },
   "Keep": {
@@ -880,6 +885,7 @@ export const absent: Record<string, Record<string, unknown>> = {
     "backup": null,
     "error": null,
     "last_ok_at": null,
+    "next_at": null,
     "retry_at": null
   },
   "KeySlot": {

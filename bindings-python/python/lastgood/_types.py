@@ -843,6 +843,9 @@ class JobRecord(Data):
     last_ok_at: datetime | None = field(default=None, metadata=_values.key("last_ok_at", _values.TIMESTAMP))
     """The newest end of an attempt that did what it was to do."""
 
+    next_at: datetime | None = field(default=None, metadata=_values.key("next_at", _values.TIMESTAMP))
+    """The job's next slot by the plan that it ran by."""
+
     retry_at: datetime | None = field(default=None, metadata=_values.key("retry_at", _values.TIMESTAMP))
     """When it is tried again; absent when not before its next slot."""
 

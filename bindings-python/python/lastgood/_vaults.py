@@ -819,6 +819,8 @@ class Vault(SyncVault):
     def doctor(
         self,
         *,
+        indexes: Sequence[str] | None = None,
+        tables: Sequence[str] | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | timedelta | None = None,
     ) -> DoctorReport:
@@ -827,13 +829,18 @@ class Vault(SyncVault):
         What is broken is a failed check, never an error. Where a vault cannot even be opened: `VaultBuilder.doctor`.
 
         Args:
+            indexes: Indexes that must be there, and usable.
+            tables: Tables or collections that must be there: `orders`, `sales.orders`.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
         """
         report: DoctorReport = self._run(
             "doctor",
-            {},
+            {
+                "indexes": _values.each(_values.PLAIN).encode(indexes),
+                "tables": _values.each(_values.PLAIN).encode(tables),
+            },
             _values.nested(lambda: DoctorReport),
             on_progress,
             timeout,
@@ -1616,6 +1623,8 @@ class AsyncVault(AsyncVaultBase):
     async def doctor(
         self,
         *,
+        indexes: Sequence[str] | None = None,
+        tables: Sequence[str] | None = None,
         on_progress: OnProgressAsync | None = None,
         timeout: float | timedelta | None = None,
     ) -> DoctorReport:
@@ -1624,13 +1633,18 @@ class AsyncVault(AsyncVaultBase):
         What is broken is a failed check, never an error. Where a vault cannot even be opened: `VaultBuilder.doctor`.
 
         Args:
+            indexes: Indexes that must be there, and usable.
+            tables: Tables or collections that must be there: `orders`, `sales.orders`.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
         """
         report: DoctorReport = await self._run(
             "doctor",
-            {},
+            {
+                "indexes": _values.each(_values.PLAIN).encode(indexes),
+                "tables": _values.each(_values.PLAIN).encode(tables),
+            },
             _values.nested(lambda: DoctorReport),
             on_progress,
             timeout,

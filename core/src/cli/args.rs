@@ -9,7 +9,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use crate::retention::Keep;
 use crate::selection::Selection;
 use crate::settings::{Codec, ReadBack, Settings};
-pub(super) use plan::PlanArgs;
+use plan::PlanArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -297,8 +297,20 @@ pub(super) enum Command {
     #[command(hide = true)]
     SqliteTask,
     /// Check everything that backups depend on; changes nothing
-    #[command(after_help = "Example:\n  lastgood doctor --json")]
-    Doctor,
+    #[command(
+        after_help = "Examples:\n  lastgood doctor --json\n  lastgood doctor --strict --table orders --index orders_by_day"
+    )]
+    Doctor {
+        /// Table or collection that must be there; may be repeated
+        #[arg(long, value_name = "NAME")]
+        table: Vec<String>,
+        /// Index that must be there, and usable; may be repeated
+        #[arg(long, value_name = "NAME")]
+        index: Vec<String>,
+        /// Fail for warnings as well
+        #[arg(long)]
+        strict: bool,
+    },
     /// Show what opens what: key slots, epochs, and the backups under each; without a key, the slots alone
     #[command(after_help = "Example:\n  lastgood keys --json")]
     Keys,

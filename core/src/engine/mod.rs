@@ -3,7 +3,7 @@
 //! Engines know nothing of encryption or storage. A dump is the engine's standard dump directory: a list of files,
 //! each a sequence of parts that are read, and later loaded, independently of each other and many at once.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -121,6 +121,10 @@ pub struct DoctorOptions {
     pub jobs: usize,
     /// Folder for temporary copies.
     pub work_dir: Option<PathBuf>,
+    /// Tables or collections that must be there.
+    pub tables: Vec<String>,
+    /// Indexes that must be there, and usable.
+    pub indexes: Vec<String>,
 }
 
 /// How a dump is to be loaded.
@@ -179,6 +183,33 @@ pub fn shortened(name: &str, suffix: &str, max_bytes: usize) -> String {
     let mut name = name.to_owned();
     while name.len() + suffix.len() > max_bytes && name.pop().is_some() {}
     name + suffix
+}
+
+/// What became of the names that the caller requires, by kind; `None` where he requires none.
+pub(crate) fn required(options: &DoctorOptions, missing: &[String]) -> Option<Check> {
+    const NAME: &str = "required";
+    let count = options.tables.len() + options.indexes.len();
+    if count == 0 {
+        return None;
+    }
+    Some(match missing.is_empty() {
+        true => Check::pass(NAME, format!("all {count} tables and indexes that are required are there")),
+        false => Check::fail(
+            NAME,
+            format!("not there: {}", some_of(missing, 20)),
+            "run the application's migrations, or look whether this is the right database",
+        ),
+    })
+}
+
+/// Names for people, at most so many, and how many more there are: `a, b and 3 more`.
+pub(crate) fn some_of(names: impl IntoIterator<Item = impl Display>, at_most: usize) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names.by_ref().take(at_most).map(|name| name.to_string()).collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// One file of a dump, as planned.
@@ -291,6 +322,12 @@ pub trait Target: Send + Sync + Debug {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_names_some_are_told_and_the_rest_is_counted() {
+        let told = [0, 1, 2, 5].map(|n| some_of((0..n).map(|i| format!("t{i}")), 2));
+        assert_eq!(told, ["", "t0", "t0, t1", "t0, t1 and 3 more"]);
+    }
 
     #[test]
     fn names_of_databases_that_gave_way_sort_by_time_and_fit() {

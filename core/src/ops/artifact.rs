@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::flow::{Feed, Lane, aside};
 use super::restore::{Loaded, Source, join_one, load_from};
@@ -311,16 +312,19 @@ impl Source for Lanes {
     ) -> Result<()> {
         for mut lane in self.lanes {
             let (target, name) = (Arc::clone(target), self.name.clone());
-            tasks.spawn(async move {
-                while let Some(file) = lane.next_file().await.map_err(|e| e.at(&name))? {
-                    if !target.wants(&file) {
-                        continue;
+            tasks.spawn(
+                async move {
+                    while let Some(file) = lane.next_file().await.map_err(|e| e.at(&name))? {
+                        if !target.wants(&file) {
+                            continue;
+                        }
+                        let bytes = lane.bytes().map_err(|e| e.at(&name)).boxed();
+                        target.load(PartPlace { file: &file, offset: 0, bytes: None }, bytes).await?;
                     }
-                    let bytes = lane.bytes().map_err(|e| e.at(&name)).boxed();
-                    target.load(PartPlace { file: &file, offset: 0, bytes: None }, bytes).await?;
+                    Ok(())
                 }
-                Ok(())
-            });
+                .in_current_span(),
+            );
         }
         while !tasks.is_empty() {
             join_one(tasks).await?;

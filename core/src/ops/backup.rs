@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{Instrument, info_span};
-
 use super::pending::Pending;
 use super::pipeline::{Event, Pipeline, codec_of};
 use super::session::{Session, millis_since};
@@ -40,9 +38,9 @@ pub(crate) async fn backup(
     let started = order.origin.as_ref().map_or_else(|| session.clock.now(), |origin| origin.at);
     run.begin(Phase::Preparing, None);
     let pending = Pending::reserve(session, started, None).await?;
-    let span = info_span!("backup", backup_id = %pending.id, database = %session.database);
+    tracing::Span::current().record("backup_id", pending.id.as_str());
     let BackupOrder { tags, globals, select, origin, slot } = order;
-    Backup { session, engine, pending, started, tags, globals, select, origin, slot }.run(run).instrument(span).await
+    Backup { session, engine, pending, started, tags, globals, select, origin, slot }.run(run).await
 }
 
 struct Backup<'a> {

@@ -65,8 +65,9 @@ pub(crate) async fn prune(session: &Arc<Session>, order: &PruneOrder) -> Result<
             refused: Vec::new(),
         },
     };
+    let runs = prune.runs(&census);
     for decision in planned {
-        prune.act(&census, decision).await?;
+        prune.act(&census, &runs, decision).await?;
     }
     prune.sweeper.sweep(&census).await?;
     let Prune { mut report, sweeper, .. } = prune;
@@ -223,7 +224,7 @@ struct Prune<'a> {
 }
 
 impl Prune<'_> {
-    async fn act(&mut self, census: &Census, decision: Decision) -> Result<()> {
+    async fn act(&mut self, census: &Census, runs: &[(BackupId, Timestamp)], decision: Decision) -> Result<()> {
         let Decision { id, keep, mut reasons } = decision;
         let Some(entry) = census.get(&id) else { return Ok(()) };
         let mark = entry.mark;
@@ -233,7 +234,7 @@ impl Prune<'_> {
             // A date far away when the grace is.
             let due = marked_at.checked_add(self.order.grace).unwrap_or(Timestamp::MAX);
             // A run that began before the mark may have chosen this backup to refer to.
-            let waits_for = self.run_before(census, marked_at);
+            let waits_for = runs.iter().find(|(_, reserved_at)| *reserved_at <= marked_at).map(|(id, _)| id);
             action = match (mark, due <= self.now, &waits_for) {
                 (_, true, None) => PruneAction::Delete,
                 (None, ..) => PruneAction::Mark,
@@ -265,13 +266,12 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// A run that is not known to be dead and has its reservation from before this time.
-    fn run_before(&self, census: &Census, at: Timestamp) -> Option<BackupId> {
+    /// The runs that are not known to be dead, with the time of their reservations.
+    fn runs(&self, census: &Census) -> Vec<(BackupId, Timestamp)> {
         let runs =
             census.iter().filter(|(_, entry)| !entry.objects.contains_key(layout::MANIFEST) && entry.void.is_none());
-        let mut before = runs
-            .filter(|(_, entry)| entry.reservation.is_some_and(|r| r.modified <= at) && !self.sweeper.is_dead(entry));
-        before.next().map(|(id, _)| id.clone())
+        let alive = runs.filter(|(_, entry)| !self.sweeper.is_dead(entry));
+        alive.filter_map(|(id, entry)| Some((id.clone(), entry.reservation?.modified))).collect()
     }
 }
 

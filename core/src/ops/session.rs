@@ -135,6 +135,7 @@ impl Session {
 
     /// Opens a backup: authenticates its manifest, unwraps its key, opens the body.
     pub(crate) async fn open_backup(&self, id: &BackupId) -> Result<Arc<Opened>> {
+        tracing::Span::current().record("backup_id", id.as_str());
         let (stored, bytes) = self.manifest(id).await?;
         let encrypted = stored.header.encryption.is_some();
         if encrypted != self.marker.encrypted {

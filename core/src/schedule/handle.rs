@@ -163,7 +163,6 @@ impl Loop {
             Ok(report) => report,
             Err(e) => {
                 if !self.stop.is_cancelled() {
-                    tracing::error!(error = %e, error.code = %e.code(), "the schedule could not be followed");
                     self.status.send_modify(|status| status.error = Some((&e).into()));
                 }
                 return soon;

@@ -360,7 +360,7 @@ async fn suspended(doing: Doing) {
         for n in 1.. {
             let (world, ids) = prepared(doing).await;
             let sleeper = world.store.another();
-            sleeper.trouble(Trouble::At(n, Fault::Asleep));
+            sleeper.trouble(Trouble::At(n, Fault::Sleep));
             let asleep = {
                 let (world, sleeper) = (world.clone(), sleeper.clone());
                 tokio::spawn(async move { act(&world, &sleeper, doing).await })

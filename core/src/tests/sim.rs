@@ -86,8 +86,8 @@ pub(super) enum Fault {
     Short,
     /// It never answers.
     Hang,
-    /// Before it is made, the process is suspended.
-    Asleep,
+    /// The replica is suspended before it, until somebody wakes it.
+    Sleep,
 }
 
 /// One replica's way to the store.
@@ -136,6 +136,10 @@ impl SimStore {
         *self.calls.lock().unwrap()
     }
 
+    pub(super) fn is_suspended(&self) -> bool {
+        *self.suspended.borrow()
+    }
+
     pub(super) fn suspend(&self, suspended: bool) {
         self.suspended.send_replace(suspended);
     }
@@ -177,7 +181,7 @@ impl SimStore {
                 (hit.then_some(fault), dice.below(200))
             }
         };
-        if fault == Some(Fault::Asleep) {
+        if fault == Some(Fault::Sleep) {
             self.suspend(true);
             self.awake().await;
             return None;
@@ -197,7 +201,7 @@ impl SimStore {
                 Err(broken())
             }
             Some(Fault::Lost) => call().await.and(Err(broken())),
-            Some(Fault::Short | Fault::Asleep) | None => call().await,
+            Some(Fault::Short | Fault::Sleep) | None => call().await,
         };
         // An answer reaches nobody who sleeps.
         self.awake().await;

@@ -79,18 +79,20 @@ impl VaultBuilder {
 }
 
 fn alerts(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Alerts>> {
-    let secret = |name: &str| Ok::<_, Error>(var(name)?.map(Secret::new));
-    let alerts = Alerts {
-        slack_url: secret("BACKUP_ALERT_SLACK_URL")?,
-        discord_url: secret("BACKUP_ALERT_DISCORD_URL")?,
-        pagerduty_key: secret("BACKUP_ALERT_PAGERDUTY_KEY")?,
-        webhook_url: secret("BACKUP_ALERT_WEBHOOK_URL")?,
-        webhook_secret: secret("BACKUP_ALERT_WEBHOOK_SECRET")?,
-        ping_url: secret("BACKUP_ALERT_PING_URL")?,
-        ..Alerts::default()
-    };
-    let given = [&alerts.slack_url, &alerts.discord_url, &alerts.pagerduty_key, &alerts.webhook_url, &alerts.ping_url];
-    Ok(given.iter().any(|url| url.is_some()).then_some(alerts))
+    let mut alerts = Alerts::default();
+    let mut given = false;
+    for (name, place) in [
+        ("SLACK_URL", &mut alerts.slack_url),
+        ("DISCORD_URL", &mut alerts.discord_url),
+        ("PAGERDUTY_KEY", &mut alerts.pagerduty_key),
+        ("WEBHOOK_URL", &mut alerts.webhook_url),
+        ("WEBHOOK_SECRET", &mut alerts.webhook_secret),
+        ("PING_URL", &mut alerts.ping_url),
+    ] {
+        *place = var(&format!("BACKUP_ALERT_{name}"))?.map(Secret::new);
+        given |= place.is_some();
+    }
+    Ok(given.then_some(alerts))
 }
 
 fn database_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<String>> {
@@ -201,6 +203,15 @@ mod tests {
         ]);
         assert_eq!(database.unwrap().unwrap(), "postgres://app:p%40ss%2Fword@db.local/shop");
         assert_eq!(store.unwrap().unwrap(), "s3://acme/prod");
+    }
+
+    #[test]
+    fn whoever_is_to_be_told_is_read_from_the_environment() {
+        for name in ["SLACK_URL", "DISCORD_URL", "PAGERDUTY_KEY", "WEBHOOK_URL", "PING_URL"] {
+            let found = alerts(&|asked: &str| Ok((asked == format!("BACKUP_ALERT_{name}")).then(|| "x".to_owned())));
+            assert!(found.unwrap().is_some(), "{name}");
+        }
+        assert!(alerts(&|_: &str| Ok(None)).unwrap().is_none());
     }
 
     #[test]

@@ -60,7 +60,7 @@ struct Inner {
     /// Held by whoever opens the store, so that others wait for it.
     opening: tokio::sync::Mutex<()>,
     facts: Facts,
-    alerter: Option<Alerter>,
+    alerter: Option<Arc<Alerter>>,
 }
 
 impl Vault {
@@ -102,8 +102,14 @@ impl Vault {
         self.0.place.databases().await
     }
 
+    /// What its alerts told since this was last asked.
+    #[cfg(test)]
+    pub(crate) fn take_told(&self) -> Vec<crate::AlertEvent> {
+        self.0.alerter.as_ref().map(|alerter| alerter.take_told()).unwrap_or_default()
+    }
+
     /// Where this vault's alerts come from.
-    fn alert_source(&self) -> Source {
+    pub(crate) fn alert_source(&self) -> Source {
         let (vault, database) = (self.0.place.to_string(), self.label());
         Source { vault, database, session: self.0.cached() }
     }
@@ -193,6 +199,9 @@ impl Inner {
             errors: Vec::new(),
             engine: self.engine.clone(),
             store: Some((self.place.repository(false), self.place.to_string())),
+            place: self.place.kind(),
+            tables: Vec::new(),
+            indexes: Vec::new(),
             keys: self.place.keys(),
             name: self.name.clone(),
             settings: &self.settings,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Vault;
 use super::verbs::run_due::{agenda, run_due};
+use super::verbs::told;
 use crate::error::{Code, Error, Result};
 use crate::retention::Keep;
 use crate::schedule::{Plan, ScheduleHandle};
@@ -126,7 +127,7 @@ impl Schedule {
         let (of, by) = (vault.clone(), Arc::new(agenda.clone()));
         let due = Box::new(move |run| {
             let (vault, agenda) = (of.clone(), Arc::clone(&by));
-            let doing = async move { run_due(&vault, &agenda, None, &run).await };
+            let doing = async move { told(&vault, "run_due", &run, run_due(&vault, &agenda, None, &run)).await };
             Box::pin(doing) as futures::future::BoxFuture<'static, _>
         });
         let handle = ScheduleHandle::start(agenda, Arc::clone(&vault.0.clock), due);

@@ -1,4 +1,4 @@
-//! What can be said of a plan.
+//! What can be said of a schedule on the command line.
 
 use clap::Args as ClapArgs;
 

@@ -3,7 +3,7 @@
 mod artifacts;
 mod backup;
 mod database_stats;
-mod doctor;
+pub(crate) mod doctor;
 mod drill;
 mod export;
 mod health;
@@ -28,6 +28,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 pub use artifacts::Artifacts;
 pub use backup::Backup;
@@ -51,7 +52,7 @@ pub use verify::Verify;
 
 use super::Vault;
 use crate::error::{Code, Error, Result};
-use crate::observe::counters::counted;
+use crate::observe::watch::{operation, watched};
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
     AddKeyReport, ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport,
@@ -116,17 +117,34 @@ pub(crate) trait Perform: Send + 'static {
     fn perform(self, vault: Vault, run: Run) -> impl Future<Output = Result<Self::Report>> + Send;
 }
 
-/// Counts a verb's run and tells those who want to be alerted.
-async fn watched<R: Serialize>(vault: &Vault, verb: &'static str, work: impl Future<Output = Result<R>>) -> Result<R> {
-    // On the heap: a verb's future is large, and others are made of it.
-    let work = Box::pin(work);
-    let Some(alerter) = &vault.0.alerter else { return counted(verb, work).await };
-    let (result, ()) = tokio::join!(counted(verb, work), alerter.begins(verb));
-    let told = match &result {
+/// Runs a verb, and tells those who want to be alerted.
+pub(super) async fn told<R: Serialize>(
+    vault: &Vault,
+    verb: &'static str,
+    run: &Run,
+    work: impl Future<Output = Result<R>>,
+) -> Result<R> {
+    told_within(vault, verb, run, Box::pin(work)).instrument(operation(verb)).await
+}
+
+async fn told_within<R: Serialize>(
+    vault: &Vault,
+    verb: &'static str,
+    run: &Run,
+    work: impl Future<Output = Result<R>>,
+) -> Result<R> {
+    let work = watched(verb, run, work);
+    let Some(alerter) = &vault.0.alerter else { return work.await };
+    let result = alerter.while_told(verb, work).await;
+    if result.as_ref().is_err_and(|e| e.code() == Code::Cancelled) {
+        // Who cancels knows.
+        return result;
+    }
+    let answer = match &result {
         Ok(report) => Ok(serde_json::to_value(report).unwrap_or_default()),
         Err(e) => Err(e.told()),
     };
-    alerter.ended(verb, &vault.alert_source(), vault.0.clock.now(), &told).await;
+    alerter.ended(verb, &vault.alert_source(), vault.0.clock.now(), &answer).await;
     result
 }
 
@@ -143,7 +161,7 @@ where
     Box::pin(async move {
         let options: O = serde_json::from_value(options)
             .map_err(|e| Error::new(Code::InvalidOption, format!("options of {verb}: {e}")))?;
-        let report = watched(&vault, verb, options.perform(vault.clone(), run)).await?;
+        let report = told(&vault, verb, &run, options.perform(vault.clone(), run.clone())).await?;
         serde_json::to_value(report).map_err(|e| Error::new(Code::Internal, format!("report of {verb}: {e}")))
     })
 }
@@ -191,8 +209,8 @@ macro_rules! verbs {
                 fn into_future(self) -> Self::IntoFuture {
                     let run = Run::new(self.cancel, self.on_progress);
                     Box::pin(async move {
-                        let work = self.options.perform(self.vault.clone(), run);
-                        watched(&self.vault, stringify!($verb), work).await
+                        let work = self.options.perform(self.vault.clone(), run.clone());
+                        told(&self.vault, stringify!($verb), &run, work).await
                     })
                 }
             }

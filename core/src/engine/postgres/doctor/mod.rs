@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 
-use crate::engine::DoctorOptions;
+use crate::engine::{DoctorOptions, some_of};
 use crate::error::{Code, Error, Result};
 use crate::report::Check;
 
@@ -18,7 +18,7 @@ use super::connect::{Role, Server, execute, query};
 use super::privileges::Closed;
 
 /// The checks in their order; the first one stands for the connection itself.
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 15] = [
     "database",
     "tls",
     "pooler",
@@ -33,6 +33,7 @@ const CHECKS: [&str; 14] = [
     "foreign_tables",
     "extensions",
     "objects",
+    "database_clock",
 ];
 
 /// How long one check may take; a little more than the server gives each of its statements.
@@ -123,6 +124,10 @@ pub(super) async fn doctor(server: &Server, options: &DoctorOptions) -> Vec<Chec
     findings.add("foreign_tables", contents::foreign_tables(v)).await;
     findings.add("extensions", contents::extensions(v)).await;
     findings.add("objects", contents::objects(v)).await;
+    findings.add("database_clock", server::clock(v)).await;
+    if !(options.tables.is_empty() && options.indexes.is_empty()) {
+        findings.add("required", contents::required(v, options)).await;
+    }
     findings.checks
 }
 
@@ -141,11 +146,6 @@ fn unreachable(e: &Error) -> Vec<Check> {
     CHECKS.iter().map(check).collect()
 }
 
-/// Up to 20 names, and how many more there are.
 fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(20) {
-        0 => shown,
-        more => format!("{shown}, and {more} more"),
-    }
+    some_of(names, 20)
 }
