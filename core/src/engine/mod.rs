@@ -20,6 +20,8 @@ use crate::settings::{Codec, Settings};
 
 pub(crate) mod stock;
 
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
