@@ -17,6 +17,7 @@ mod half_restored;
 mod hygiene;
 mod interop;
 mod layers;
+mod mariadb_life;
 mod memory;
 mod memory_promised;
 mod observed;

@@ -20,6 +20,7 @@ use super::connect::{Server, Session};
 use super::files::{self, Source};
 use super::plan::{self, Range};
 use super::rows::{HEAD, HISTORY, rows_out, select};
+use super::select::Picks;
 use super::snapshot::Taken;
 
 /// A snapshot that is open for reading.
@@ -44,7 +45,7 @@ impl MySnapshot {
     /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
         let Taken { guard, mut readers, mut catalog, tables, point, warnings } =
-            Taken::new(server, options.jobs).await?;
+            Taken::new(server, &Picks::new(&options.select, server.database())?, options.jobs).await?;
         let mut ranges = Vec::with_capacity(tables.len());
         for table in &tables {
             ranges.push(plan::ranges(&mut readers[0], server.database(), table, options.part_bytes).await?);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,12 +14,16 @@ use crate::report::{Promoted, Warning};
 
 use super::Mysql;
 use super::build::{self, not_prepared};
-use super::catalog::{self, Catalog, Kind};
+use super::catalog::{self, Catalog, Kind, Object};
 use super::connect::{Role, Server, Session};
+use super::existing;
 use super::files::create_database;
 use super::infile;
+use super::keys::{self, Steps};
 use super::place::{self, Place};
+use super::promote;
 use super::quote::ident;
+use super::select::fit;
 
 /// A database that a dump is restored into.
 pub(super) struct MyTarget {
@@ -36,6 +40,10 @@ struct Restore {
     catalog: Catalog,
     /// Whose rows are in which file: the index of an object.
     tables: HashMap<String, usize>,
+    /// Tables whose keys are built when their rows are there.
+    waiting: HashMap<String, Steps>,
+    /// How many files of each table are not loaded yet.
+    left: Mutex<HashMap<usize, usize>>,
     writers: Pool<Session>,
     /// How many of them there are, as long as none is lost.
     connections: usize,
@@ -44,6 +52,28 @@ struct Restore {
     /// Whether the target's database was created by the end of the restore.
     target_created: bool,
     warnings: Vec<Warning>,
+}
+
+impl Restore {
+    /// Whether this was the last file of its table.
+    fn was_last_of(&self, file: &str) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = self.tables.get(file).and_then(|index| left.get_mut(index));
+        count.is_some_and(|count| {
+            *count -= 1;
+            *count == 0
+        })
+    }
+}
+
+/// Smaller tables get all their keys at once: an ALTER takes longer than it saves.
+const WORTH_WAITING: u64 = 64 << 10;
+
+/// The tables whose keys wait for their rows.
+fn waiting(catalog: &Catalog, data: &[StoredFile]) -> HashMap<String, Steps> {
+    let sizes: HashMap<&str, u64> = data.iter().map(|f| (f.name.as_str(), f.bytes.unwrap_or(0))).collect();
+    let bytes = |o: &Object| o.files.iter().filter_map(|f| sizes.get(f.as_str())).sum::<u64>();
+    catalog.of(Kind::Table).filter(|o| bytes(o) >= WORTH_WAITING).map(|o| (o.name.clone(), keys::steps(o))).collect()
 }
 
 impl MyTarget {
@@ -55,7 +85,8 @@ impl MyTarget {
     }
 
     /// Creates the database if there has to be one, and the tables in it.
-    async fn begin(&mut self, catalog: Catalog, data: &[StoredFile]) -> Result<()> {
+    async fn begin(&mut self, mut catalog: Catalog, data: &[StoredFile]) -> Result<()> {
+        fit(&mut catalog, &self.options)?;
         let mut tables = HashMap::new();
         for (index, object) in catalog.objects.iter().enumerate() {
             for file in &object.files {
@@ -66,7 +97,19 @@ impl MyTarget {
             }
         }
         let server = match &self.place {
-            Place::Direct => self.server.clone(),
+            Place::Direct => {
+                let mut session = self.server.connect(Role::Catalog).await?;
+                let database = self.server.database();
+                if self.options.select.data_only {
+                    existing::check(&mut session, &catalog, database, self.options.overwrite).await?;
+                } else if self.options.clean {
+                    build::drop_all(&mut session, &catalog, database).await?;
+                } else {
+                    build::no_collisions(&mut session, &catalog, database).await?;
+                }
+                session.close().await;
+                self.server.clone()
+            }
             Place::Staging { name, .. } => {
                 let mut session = self.server.connect_outside(Role::Catalog).await?;
                 let sql = create_database(&catalog, name);
@@ -75,10 +118,17 @@ impl MyTarget {
                 self.server.sibling(name)
             }
         };
+        let waiting = if self.options.select.data_only { HashMap::new() } else { waiting(&catalog, data) };
+        let left = tables.values().fold(HashMap::new(), |mut left, index| {
+            *left.entry(*index).or_insert(0) += 1;
+            left
+        });
         let restore = self.restore.insert(Restore {
             server,
             catalog,
             tables,
+            waiting,
+            left: Mutex::new(left),
             writers: Pool::new(Vec::new()),
             connections: 0,
             infile: false,
@@ -86,7 +136,9 @@ impl MyTarget {
             warnings: Vec::new(),
         });
         let mut first = restore.server.connect(Role::Writer).await?;
-        build::tables(&mut first, &restore.catalog).await?;
+        if !self.options.select.data_only {
+            build::tables(&mut first, &restore.catalog, &restore.waiting).await?;
+        }
         let local = first.query_one("SELECT @@GLOBAL.local_infile", "asking for LOAD DATA LOCAL").await?;
         restore.infile = local.as_deref() == Some("1");
         if !restore.infile {
@@ -121,6 +173,7 @@ impl MyTarget {
         for writer in writers {
             writer.close().await;
         }
+        build::foreign_keys(&mut session, &restore.waiting).await?;
         restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
         restore.warnings.extend(build::programs(&mut session, &restore.catalog, &self.options).await?);
         Ok(session)
@@ -154,10 +207,19 @@ impl MyTarget {
         let Some(restore) = self.restore.take() else { return Ok(()) };
         drop(restore.writers.drain());
         let mut session = self.server.connect_outside(Role::Catalog).await?;
+        if self.place == Place::Direct {
+            let database = self.server.database();
+            match (self.options.select.data_only, self.options.overwrite) {
+                (false, _) => build::drop_all(&mut session, &restore.catalog, database).await?,
+                (true, false) => existing::empty(&mut session, &restore.catalog, database).await?,
+                // Rows that were added to others cannot be told from them.
+                (true, true) => {}
+            }
+        }
         if let Place::Staging { name, exists } = &self.place {
             let target = self.server.database();
             if restore.target_created && *exists {
-                empty(&mut session, &restore.catalog, target).await?;
+                build::drop_all(&mut session, &restore.catalog, target).await?;
             } else if restore.target_created {
                 place::drop_database(&mut session, target).await?;
             }
@@ -166,17 +228,6 @@ impl MyTarget {
         session.close().await;
         Ok(())
     }
-}
-
-/// Drops from a database that was empty what the catalog brought.
-async fn empty(session: &mut Session, catalog: &Catalog, database: &str) -> Result<()> {
-    session.execute("SET SESSION foreign_key_checks = 0", "setting up the session").await?;
-    for object in catalog.objects.iter().rev() {
-        let name = super::quote::qualified(database, &object.name);
-        let sql = format!("DROP {} IF EXISTS {name}", object.kind.word());
-        session.execute(&sql, &format!("taking back {}", object.describe())).await?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -201,6 +252,11 @@ impl Target for MyTarget {
         match restore.infile && !object.insert_only {
             true => infile::load_data(&mut writer.conn, restore.server.database(), object, place.file, data).await?,
             false => infile::insert(&mut writer.conn, object, place.file, data).await?,
+        }
+        if restore.was_last_of(place.file)
+            && let Some(sql) = restore.waiting.get(&object.name).and_then(|steps| steps.keys.as_ref())
+        {
+            writer.execute(sql, &format!("building the keys of {}", object.name)).await?;
         }
         writer.done();
         Ok(())
@@ -227,8 +283,20 @@ impl Target for MyTarget {
         Ok((Arc::new(Mysql { server: restore.server.clone() }), warnings))
     }
 
-    async fn promote(&mut self, _suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
-        Err(not_prepared())
+    async fn promote(&mut self, suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
+        let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
+        let Place::Staging { name, exists } = self.place.clone() else { return Err(not_prepared()) };
+        if exists {
+            let live = promote::Live { server: &self.server, staging: &name, options: &self.options };
+            return live.give_way(&restore.catalog, suffix).await;
+        }
+        let session = restore.server.connect(Role::Writer).await?;
+        let session = self.appear(session, &name, exists).await?;
+        let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
+        let mut session = session;
+        build::enable_events(&mut session, &restore.catalog).await?;
+        session.close().await;
+        Ok((Promoted::default(), Vec::new()))
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
