@@ -324,3 +324,29 @@ async fn a_restored_database_takes_the_place_of_the_live_one() {
     server.drop(&kept);
     server.drop("promoted");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_and_what_they_may_do_come_along_when_asked_for() {
+    // A server of its own: accounts are the server's.
+    let Some(server) = MariaDb::start() else { return };
+    server.create("my_shop");
+    server.sql(
+        "my_shop",
+        "CREATE TABLE t (id INT PRIMARY KEY); CREATE ROLE clerk; GRANT SELECT, INSERT ON `my\\_shop`.* TO clerk;
+         CREATE USER app@'10.%' IDENTIFIED BY 'their own secret'; GRANT clerk TO app@'10.%'; SET DEFAULT ROLE clerk FOR app@'10.%';
+         GRANT UPDATE (id) ON my_shop.t TO app@'10.%' WITH GRANT OPTION; GRANT SELECT ON mysql.* TO app@'10.%';
+         CREATE USER nothing_to_do@'%' IDENTIFIED BY 'x'",
+    );
+    let shown = || server.sql("", "SHOW CREATE USER app@'10.%'; SHOW GRANTS FOR app@'10.%'; SHOW GRANTS FOR clerk");
+    let before = shown();
+    let world = World::new();
+    let vault = world.vault(&server.url("my_shop")).await;
+    let backup = vault.backup().globals().await.unwrap();
+    assert_eq!(backup.warnings, []);
+    server.sql("", "DROP DATABASE my_shop; DROP USER app@'10.%'; DROP ROLE clerk");
+    let report = vault.restore(&backup.id).target(server.url("my_shop")).globals().await.unwrap();
+    assert_eq!(report.created, ["account clerk", "account app@10.%"], "{:?}", report.warnings);
+    // What they may do elsewhere is not this database's.
+    assert_eq!(shown(), before.replace("GRANT SELECT ON `mysql`.* TO `app`@`10.%`\n", ""));
+    assert_eq!(server.sql("", "SELECT COUNT(*) FROM mysql.user WHERE User = 'nothing_to_do'").trim(), "1");
+}

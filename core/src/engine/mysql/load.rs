@@ -15,9 +15,11 @@ use crate::report::{Promoted, Warning};
 use super::Mysql;
 use super::build::{self, not_prepared};
 use super::catalog::{self, Catalog, Kind, Object};
+use super::collations;
 use super::connect::{Role, Server, Session};
 use super::existing;
 use super::files::create_database;
+use super::globals::{self, Account};
 use super::infile;
 use super::keys::{self, Steps};
 use super::place::{self, Place};
@@ -30,6 +32,9 @@ pub(super) struct MyTarget {
     server: Server,
     options: RestoreOptions,
     place: Place,
+    /// Accounts of the dump, and the names of those that were missing.
+    accounts: Vec<Account>,
+    created: Vec<String>,
     restore: Option<Restore>,
 }
 
@@ -81,12 +86,24 @@ impl MyTarget {
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
         let place = Place::find(server, options).await?;
         tracing::debug!(?place, "restoring");
-        Ok(Self { server: server.clone(), options: options.clone(), place, restore: None })
+        Ok(Self { server: server.clone(), options: options.clone(), place, accounts: Vec::new(), created: Vec::new(), restore: None })
     }
 
     /// Creates the database if there has to be one, and the tables in it.
     async fn begin(&mut self, mut catalog: Catalog, data: &[StoredFile]) -> Result<()> {
         fit(&mut catalog, &self.options)?;
+        let mut outside = self.server.connect_outside(Role::Catalog).await?;
+        let mut warnings = collations::adapt(&mut outside, &mut catalog).await?;
+        if self.options.globals {
+            let result = globals::create(&mut outside, &catalog.accounts, &mut self.created).await;
+            self.accounts.clone_from(&catalog.accounts);
+            result?;
+            if !self.options.no_privileges {
+                let names = (catalog.database.as_str(), self.server.database());
+                warnings.extend(globals::grant(&mut outside, &catalog.accounts, &self.created, names).await?);
+            }
+        }
+        outside.close().await;
         let mut tables = HashMap::new();
         for (index, object) in catalog.objects.iter().enumerate() {
             for file in &object.files {
@@ -133,7 +150,7 @@ impl MyTarget {
             connections: 0,
             infile: false,
             target_created: false,
-            warnings: Vec::new(),
+            warnings,
         });
         let mut first = restore.server.connect(Role::Writer).await?;
         if !self.options.select.data_only {
@@ -204,6 +221,15 @@ impl MyTarget {
 
     /// Takes back what the restore did.
     async fn undo(&mut self) -> Result<()> {
+        self.undo_database().await?;
+        if self.created.is_empty() {
+            return Ok(());
+        }
+        let mut session = self.server.connect_outside(Role::Catalog).await?;
+        globals::undo(&mut session, &self.accounts, &self.created).await
+    }
+
+    async fn undo_database(&mut self) -> Result<()> {
         let Some(restore) = self.restore.take() else { return Ok(()) };
         drop(restore.writers.drain());
         let mut session = self.server.connect_outside(Role::Catalog).await?;
@@ -297,6 +323,10 @@ impl Target for MyTarget {
         build::enable_events(&mut session, &restore.catalog).await?;
         session.close().await;
         Ok((Promoted::default(), Vec::new()))
+    }
+
+    fn created(&self) -> Vec<String> {
+        self.created.iter().map(|name| format!("account {name}")).collect()
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {

@@ -9,11 +9,13 @@
 mod address;
 mod build;
 mod catalog;
+mod collations;
 mod connect;
 mod dump;
 mod existing;
 mod failure;
 mod files;
+mod globals;
 mod infile;
 mod keys;
 mod load;
