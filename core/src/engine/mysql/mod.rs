@@ -4,4 +4,5 @@ mod address;
 mod connect;
 mod failure;
 mod quote;
+mod script;
 mod session;
