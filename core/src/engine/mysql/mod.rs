@@ -1,8 +1,105 @@
 //! MySQL and MariaDB: dumps in mydumper's layout, read and loaded over the wire, many connections at once.
+//!
+//! A dump is read in one snapshot that all connections share (`snapshot`, `dump`): definitions as the server shows them
+//! (`catalog`), rows in ranges of the primary key (`plan`, `rows`). It is written down as the files that `myloader` and
+//! the `mariadb` client load (`files`, `program`), with a catalog beside them for us. A restore (`load`) looks at the
+//! target (`place`), creates tables, loads rows (`infile`), builds and checks the rest (`build`), and lets the result
+//! appear at once.
 
 mod address;
+mod build;
+mod catalog;
 mod connect;
+mod dump;
 mod failure;
+mod files;
+mod infile;
+mod load;
+mod place;
+mod plan;
+mod probe;
+mod program;
 mod quote;
+mod rows;
 mod script;
 mod session;
+mod snapshot;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::error::{Code, Error, Result};
+use crate::id::EngineKind;
+use crate::report::{DatabaseStats, Probe, TableSummary};
+
+use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+
+use connect::{Role, Server};
+
+/// One database of a MySQL or MariaDB server.
+#[derive(Debug)]
+pub(crate) struct Mysql {
+    server: Server,
+}
+
+impl Mysql {
+    /// Understands a `mysql://` or `mariadb://` URL; does not connect.
+    ///
+    /// # Errors
+    /// `InvalidUrl`.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        Ok(Self { server: Server::new(url)? })
+    }
+}
+
+#[async_trait]
+impl Engine for Mysql {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Mysql
+    }
+
+    fn describe(&self) -> String {
+        self.server.to_string()
+    }
+
+    fn database(&self) -> &str {
+        self.server.database()
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        probe::probe(&self.server).await
+    }
+
+    async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        Ok(Box::new(dump::MySnapshot::open(&self.server, options).await?))
+    }
+
+    async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
+        Ok(Box::new(load::MyTarget::find(&self.server, options).await?))
+    }
+
+    fn sibling(&self, name: &str, _work_dir: Option<&Path>) -> Result<Arc<dyn Engine>> {
+        Ok(Arc::new(Self { server: self.server.sibling(name) }))
+    }
+
+    async fn summarize(&self, tables: &[TableSummary], jobs: usize) -> Result<Vec<TableSummary>> {
+        probe::summarize(&self.server, tables, jobs).await
+    }
+
+    async fn smoke(&self, query: &str) -> Result<bool> {
+        probe::smoke(&self.server, query).await
+    }
+
+    async fn stats(&self) -> Result<DatabaseStats> {
+        Err(Error::new(Code::UnsupportedDatabase, "there are no statistics of MySQL yet"))
+    }
+
+    async fn discard(&self) -> Result<()> {
+        let mut session = self.server.connect_outside(Role::Catalog).await?;
+        place::drop_database(&mut session, self.server.database()).await?;
+        session.close().await;
+        Ok(())
+    }
+}

@@ -28,10 +28,8 @@ mod lex;
 mod load;
 mod mapping;
 mod order;
-mod pattern;
 mod place;
 mod plan;
-mod pool;
 mod pooler;
 mod preflight;
 mod present;
@@ -50,7 +48,6 @@ mod socket;
 mod statements;
 mod stats;
 mod superuser;
-mod turns;
 
 use std::collections::HashMap;
 use std::io::BufRead;
