@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use super::files::create_database;
 use super::infile;
 use super::place::{self, Place};
 use super::quote::ident;
+use super::script;
 
 /// A database that a dump is restored into.
 pub(super) struct MyTarget {
@@ -27,6 +28,8 @@ pub(super) struct MyTarget {
     options: RestoreOptions,
     place: Place,
     restore: Option<Restore>,
+    /// Set when the dump is a script, which is run rather than loaded: what was left out of it.
+    script: Option<Mutex<Vec<Warning>>>,
 }
 
 /// A restore that has begun.
@@ -51,7 +54,7 @@ impl MyTarget {
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
         let place = Place::find(server, options).await?;
         tracing::debug!(?place, "restoring");
-        Ok(Self { server: server.clone(), options: options.clone(), place, restore: None })
+        Ok(Self { server: server.clone(), options: options.clone(), place, restore: None, script: None })
     }
 
     /// Creates the database if there has to be one, and the tables in it.
@@ -121,6 +124,17 @@ impl MyTarget {
         for writer in writers {
             writer.close().await;
         }
+        if let Some(left_out) = &self.script {
+            session.close().await;
+            let (mut session, catalog, warnings) = script::made(&restore.server).await?;
+            if self.place != Place::Direct {
+                restore.catalog = catalog;
+            }
+            restore.warnings = std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
+            restore.warnings.extend(warnings);
+            restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
+            return Ok(session);
+        }
         restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
         restore.warnings.extend(build::programs(&mut session, &restore.catalog, &self.options).await?);
         Ok(session)
@@ -182,6 +196,11 @@ async fn empty(session: &mut Session, catalog: &Catalog, database: &str) -> Resu
 #[async_trait]
 impl Target for MyTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
+        if script::is_all(schema.len(), data) {
+            script::check(&self.options)?;
+            self.script = Some(Mutex::new(Vec::new()));
+            return self.begin(script::blank(&self.server).await?, &[]).await;
+        }
         let file = schema.iter().find(|(name, _)| name == catalog::FILE);
         let (_, bytes) = file.ok_or_else(|| missing(catalog::FILE))?;
         let catalog = Catalog::decode(bytes)?;
@@ -190,11 +209,19 @@ impl Target for MyTarget {
 
     fn wants(&self, file: &str) -> bool {
         // The other files say for stock tools what the catalog says.
-        self.restore.as_ref().is_some_and(|restore| restore.tables.contains_key(file))
+        self.script.is_some() || self.restore.as_ref().is_some_and(|restore| restore.tables.contains_key(file))
     }
 
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {
         let restore = self.restore.as_ref().ok_or_else(not_prepared)?;
+        if let Some(left_out) = &self.script {
+            let mut writer = restore.writers.lease().await?;
+            let fresh = self.place != Place::Direct;
+            let warnings = script::fill(&mut writer, &restore.server, &self.options, fresh, data).await?;
+            left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
+            writer.done();
+            return Ok(());
+        }
         let object = restore.tables.get(place.file).and_then(|index| restore.catalog.objects.get(*index));
         let object = object.filter(|o| o.kind == Kind::Table).ok_or_else(|| missing(place.file))?;
         let mut writer = restore.writers.lease().await?;

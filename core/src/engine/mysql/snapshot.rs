@@ -16,6 +16,7 @@ use super::catalog::tables::{self, TableData};
 use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, Session};
 use super::failure::{failure, is_denied, is_gone, number};
+use super::privileges;
 use super::quote::{ident, qualified};
 
 /// How often a snapshot is tried while tables and definitions come and go.
@@ -94,6 +95,7 @@ impl Taken {
         let point = point?;
         let (catalog, told) = catalog::read(&mut session, database, &tables).await?;
         warnings.extend(told);
+        warnings.extend(privileges::warn(&mut session, database).await?);
         if catalog::fingerprint(&mut session, database).await? != before {
             return Err(changed("definitions changed while they were read"));
         }

@@ -1,6 +1,7 @@
 //! Scripts of mysqldump and mariadb-dump: read by ourselves, statement by statement, never by a client.
 
 mod modes;
+mod restore;
 mod run;
 mod sections;
 mod split;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use crate::engine::stock::FileReader;
 use crate::error::{Error, Result};
 
-pub(super) use run::{Event, Rules, create_events, run};
+pub(super) use restore::{blank, check, fill, is_all, made};
 use split::{Splitter, Statement, refused};
 use words::{Kind, kind};
 
@@ -25,17 +26,34 @@ pub(super) const SCRIPT: &str = "script.sql";
 /// Bytes that are handed on at once.
 const PIECE: usize = 128 << 10;
 
-/// Whether a file begins as text does, of which these or other databases may be meant.
+/// Beginnings that only dumps for these servers have.
+const BEGINNINGS: [&[u8]; 4] = [b"-- MySQL dump ", b"-- MariaDB dump ", b"/*!999999\\-", b"/*M!999999\\-"];
+
+/// What a script for these servers holds near its beginning, and one for others hardly.
+const TELLING: [&str; 5] = ["/*!", "/*M!", "`", "\nDELIMITER ", " ENGINE="];
+
+/// Whether a file begins as text does.
 pub(super) fn is_text(head: &[u8]) -> bool {
-    !head.is_empty() && head.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
+    text(head).is_some()
+}
+
+fn text(head: &[u8]) -> Option<&str> {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The head may end within a character.
+        Err(e) if e.error_len().is_none() => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default(),
+        Err(_) => return None,
+    };
+    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    Some(text).filter(|text| !text.is_empty() && text.chars().all(plain))
 }
 
 /// Whether a file begins as a script for MySQL or MariaDB does, and as no other.
 pub(super) fn is_script(head: &[u8]) -> bool {
-    let has = |words: &[u8]| head.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words));
-    let telling: [&[u8]; 7] =
-        [b"-- MySQL dump ", b"-- MariaDB dump ", b"/*!", b"/*M!", b"`", b"\nDELIMITER ", b" ENGINE="];
-    is_text(head) && telling.iter().any(|words| has(words)) && !has(b"PostgreSQL database")
+    BEGINNINGS.iter().any(|beginning| head.starts_with(beginning))
+        || text(head).is_some_and(|text| {
+            TELLING.iter().any(|telling| text.contains(telling)) && !text.contains("PostgreSQL database")
+        })
 }
 
 /// A script as the one data file of a dump. It is checked to be whole, and to hold nothing that is refused, as it passes.
@@ -77,20 +95,20 @@ impl FileReader for ScriptFile {
         self.input.consume(piece.len());
         if piece.is_empty() {
             if let Some(statement) = self.splitter.finish()? {
-                check(&statement)?;
+                checked(&statement)?;
             }
             self.state = State::Done;
         } else {
             self.splitter.feed(piece.clone());
             while let Some(statement) = self.splitter.next()? {
-                check(&statement)?;
+                checked(&statement)?;
             }
         }
         Ok(piece)
     }
 }
 
-fn check(statement: &Statement) -> Result<()> {
+fn checked(statement: &Statement) -> Result<()> {
     match kind(&statement.sql) {
         Kind::Refused(why) => Err(refused(statement.line, why)),
         _ => Ok(()),
