@@ -74,10 +74,18 @@ fn main() {
     let mut restores = vec![
         contender(
             "lastgood",
-            format!("exec {lastgood} -q restore latest --store {kept}/store --key-file {key} --name bench --target '{copy}'"),
+            format!(
+                "exec {lastgood} -q restore latest --store {kept}/store --key-file {key} --name bench --target '{copy}'"
+            ),
         ),
-        contender("myloader -t2 of mydumper's chunks", format!("myloader {login} -t 2 -B bench_copy -d {kept}/mydumper")),
-        contender("myloader -t2 of what lastgood exported", format!("myloader {login} -t 2 -B bench_copy -d {kept}/exported")),
+        contender(
+            "myloader -t2 of mydumper's chunks",
+            format!("myloader {login} -t 2 -B bench_copy -d {kept}/mydumper"),
+        ),
+        contender(
+            "myloader -t2 of what lastgood exported",
+            format!("myloader {login} -t 2 -B bench_copy -d {kept}/exported"),
+        ),
         contender(
             "mariadb < dump.sql",
             format!("{client} -e 'CREATE DATABASE bench_copy' && {client} bench_copy < {kept}/dump.sql"),

@@ -19,6 +19,8 @@ pub use crate::selection::{Mapping, Selection};
 use crate::settings::{Codec, Settings};
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod findings;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod pattern;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod pool;

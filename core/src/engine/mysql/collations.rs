@@ -49,9 +49,12 @@ fn replace_unknown(catalog: &mut Catalog, known: &HashSet<String>) -> Result<Vec
         }
     }
     // utf8 and utf8mb3 are two names of one thing.
-    let other = instead.iter().filter(|(from, to)| from.replacen("utf8mb3", "utf8", 1) != to.replacen("utf8mb3", "utf8", 1));
+    let other =
+        instead.iter().filter(|(from, to)| from.replacen("utf8mb3", "utf8", 1) != to.replacen("utf8mb3", "utf8", 1));
     let told = |(from, to): (&String, &String)| {
-        let message = format!("the target does not know {from}: {to} stands in for it, which may sort and compare some letters otherwise");
+        let message = format!(
+            "the target does not know {from}: {to} stands in for it, which may sort and compare some letters otherwise"
+        );
         Warning::new("other_collation", message)
     };
     Ok(other.map(told).collect())
@@ -89,7 +92,8 @@ fn near(name: &str) -> Vec<String> {
 /// Where a statement names character sets and collations.
 fn names(sql: &str) -> impl Iterator<Item = (usize, usize)> {
     const BEFORE: [&str; 5] = ["COLLATE ", "COLLATE=", "CHARSET=", "CHARACTER SET ", "collate "];
-    let starts = BEFORE.into_iter().flat_map(move |before| sql.match_indices(before).map(move |(at, _)| at + before.len()));
+    let starts =
+        BEFORE.into_iter().flat_map(move |before| sql.match_indices(before).map(move |(at, _)| at + before.len()));
     starts.filter_map(move |start| {
         let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let end = sql[start..].find(|c| !word(c)).map_or(sql.len(), |length| start + length);
@@ -151,7 +155,10 @@ mod tests {
         assert_eq!(refused.code(), Code::UnsupportedDatabase);
         let mut old = catalog("CREATE TABLE `t` (\n  `a` text CHARACTER SET utf8mb3 COLLATE utf8mb3_general_ci\n)");
         old.collation = "utf8mb4_bin".into();
-        assert_eq!(replace_unknown(&mut old, &known(&["utf8mb4", "utf8mb4_bin", "utf8", "utf8_general_ci"])).unwrap(), []);
+        assert_eq!(
+            replace_unknown(&mut old, &known(&["utf8mb4", "utf8mb4_bin", "utf8", "utf8_general_ci"])).unwrap(),
+            []
+        );
         assert!(old.objects[0].sql.contains("CHARACTER SET utf8 COLLATE utf8_general_ci"));
     }
 }

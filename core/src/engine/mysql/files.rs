@@ -118,16 +118,16 @@ fn metadata(catalog: &Catalog, point: &ConsistencyPoint) -> String {
 }
 
 /// The settings that any client needs before definitions.
-const HEAD: &str = "/*!40101 SET NAMES utf8mb4*/;\n/*!40014 SET FOREIGN_KEY_CHECKS=0*/;\n\
+pub(super) const HEAD: &str = "/*!40101 SET NAMES utf8mb4*/;\n/*!40014 SET FOREIGN_KEY_CHECKS=0*/;\n\
     /*!40101 SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'*/;\n/*!40103 SET TIME_ZONE='+00:00' */;\n";
 
-fn definition(object: &Object) -> String {
+pub(super) fn definition(object: &Object) -> String {
     let state = if object.state.is_empty() { String::new() } else { format!("{};\n", object.state) };
     format!("{HEAD}{};\n{state}", program::one_line_ends(&object.sql))
 }
 
 /// A table with the view's columns, for as long as other definitions may refer to it.
-fn placeholder(view: &Object) -> String {
+pub(super) fn placeholder(view: &Object) -> String {
     let columns: Vec<String> = view.columns.iter().map(|c| format!("{} tinyint", ident(c))).collect();
     let columns = if columns.is_empty() { "`invalid` tinyint".to_owned() } else { columns.join(", ") };
     format!("{HEAD}CREATE TABLE IF NOT EXISTS {} ({columns});\n", ident(&view.name))

@@ -25,6 +25,7 @@ use super::keys::{self, Steps};
 use super::place::{self, Place};
 use super::promote;
 use super::quote::ident;
+use super::script;
 use super::select::fit;
 
 /// A database that a dump is restored into.
@@ -36,6 +37,8 @@ pub(super) struct MyTarget {
     accounts: Vec<Account>,
     created: Vec<String>,
     restore: Option<Restore>,
+    /// Set when the dump is a script, which is run rather than loaded: what was left out of it.
+    script: Option<Mutex<Vec<Warning>>>,
 }
 
 /// A restore that has begun.
@@ -86,22 +89,26 @@ impl MyTarget {
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
         let place = Place::find(server, options).await?;
         tracing::debug!(?place, "restoring");
-        Ok(Self { server: server.clone(), options: options.clone(), place, accounts: Vec::new(), created: Vec::new(), restore: None })
+        Ok(Self {
+            server: server.clone(),
+            options: options.clone(),
+            place,
+            accounts: Vec::new(),
+            created: Vec::new(),
+            restore: None,
+            script: None,
+        })
     }
 
     /// Creates the database if there has to be one, and the tables in it.
     async fn begin(&mut self, mut catalog: Catalog, data: &[StoredFile]) -> Result<()> {
         fit(&mut catalog, &self.options)?;
         let mut outside = self.server.connect_outside(Role::Catalog).await?;
-        let mut warnings = collations::adapt(&mut outside, &mut catalog).await?;
+        let warnings = collations::adapt(&mut outside, &mut catalog).await?;
         if self.options.globals {
             let result = globals::create(&mut outside, &catalog.accounts, &mut self.created).await;
             self.accounts.clone_from(&catalog.accounts);
             result?;
-            if !self.options.no_privileges {
-                let names = (catalog.database.as_str(), self.server.database());
-                warnings.extend(globals::grant(&mut outside, &catalog.accounts, &self.created, names).await?);
-            }
         }
         outside.close().await;
         let mut tables = HashMap::new();
@@ -190,6 +197,17 @@ impl MyTarget {
         for writer in writers {
             writer.close().await;
         }
+        if let Some(left_out) = &self.script {
+            session.close().await;
+            let (mut session, catalog, warnings) = script::made(&restore.server).await?;
+            if self.place != Place::Direct {
+                restore.catalog = catalog;
+            }
+            restore.warnings = std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
+            restore.warnings.extend(warnings);
+            restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
+            return Ok(session);
+        }
         build::foreign_keys(&mut session, &restore.waiting).await?;
         restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
         restore.warnings.extend(build::programs(&mut session, &restore.catalog, &self.options).await?);
@@ -259,6 +277,11 @@ impl MyTarget {
 #[async_trait]
 impl Target for MyTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
+        if script::is_all(schema.len(), data) {
+            script::check(&self.options)?;
+            self.script = Some(Mutex::new(Vec::new()));
+            return self.begin(script::blank(&self.server).await?, &[]).await;
+        }
         let file = schema.iter().find(|(name, _)| name == catalog::FILE);
         let (_, bytes) = file.ok_or_else(|| missing(catalog::FILE))?;
         let catalog = Catalog::decode(bytes)?;
@@ -267,11 +290,19 @@ impl Target for MyTarget {
 
     fn wants(&self, file: &str) -> bool {
         // The other files say for stock tools what the catalog says.
-        self.restore.as_ref().is_some_and(|restore| restore.tables.contains_key(file))
+        self.script.is_some() || self.restore.as_ref().is_some_and(|restore| restore.tables.contains_key(file))
     }
 
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {
         let restore = self.restore.as_ref().ok_or_else(not_prepared)?;
+        if let Some(left_out) = &self.script {
+            let mut writer = restore.writers.lease().await?;
+            let fresh = self.place != Place::Direct;
+            let warnings = script::fill(&mut writer, &restore.server, &self.options, fresh, data).await?;
+            left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
+            writer.done();
+            return Ok(());
+        }
         let object = restore.tables.get(place.file).and_then(|index| restore.catalog.objects.get(*index));
         let object = object.filter(|o| o.kind == Kind::Table).ok_or_else(|| missing(place.file))?;
         let mut writer = restore.writers.lease().await?;
@@ -296,6 +327,11 @@ impl Target for MyTarget {
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
         if !self.options.rehearsal {
             build::enable_events(&mut session, &restore.catalog).await?;
+        }
+        if !self.options.no_privileges {
+            let names = (restore.catalog.database.as_str(), self.server.database());
+            let told = globals::grant(&mut session, &self.accounts, &self.created, names).await?;
+            restore.warnings.extend(told);
         }
         session.close().await;
         Ok(std::mem::take(&mut restore.warnings))

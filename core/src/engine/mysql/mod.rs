@@ -9,8 +9,10 @@
 mod address;
 mod build;
 mod catalog;
+mod classic;
 mod collations;
 mod connect;
+mod doctor;
 mod dump;
 mod existing;
 mod failure;
@@ -21,25 +23,32 @@ mod keys;
 mod load;
 mod place;
 mod plan;
+mod privileges;
 mod probe;
 mod program;
 mod promote;
 mod quote;
 mod rows;
+mod script;
 mod select;
 mod session;
 mod snapshot;
+mod stats;
 
+use std::collections::HashMap;
+use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::id::EngineKind;
-use crate::report::{DatabaseStats, Probe, TableSummary};
+use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
-use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use super::stock::{About, OneFile, StockDump};
+use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, StoredFile, Target};
 
 use connect::{Role, Server};
 
@@ -98,7 +107,7 @@ impl Engine for Mysql {
     }
 
     async fn stats(&self) -> Result<DatabaseStats> {
-        Err(Error::new(Code::UnsupportedDatabase, "there are no statistics of MySQL yet"))
+        stats::stats(&self.server).await
     }
 
     async fn discard(&self) -> Result<()> {
@@ -107,4 +116,35 @@ impl Engine for Mysql {
         session.close().await;
         Ok(())
     }
+
+    async fn doctor(&self, options: &DoctorOptions) -> Vec<Check> {
+        doctor::doctor(&self.server, options).await
+    }
+}
+
+/// Whether a file begins as a script for these servers does, and as no other.
+pub(crate) fn is_stock_dump(head: &[u8]) -> bool {
+    script::is_script(head)
+}
+
+/// Whether a file may be a script for these servers.
+pub(crate) fn may_be_stock_dump(head: &[u8]) -> bool {
+    script::is_text(head)
+}
+
+/// Opens a script of mysqldump or mariadb-dump.
+pub(crate) fn open_stock_dump(input: Box<dyn BufRead + Send>) -> StockDump {
+    StockDump {
+        engine: EngineKind::Mysql,
+        about: About { format: "sql", created: None },
+        schema: Vec::new(),
+        data: vec![StoredFile { name: script::SCRIPT.to_owned(), bytes: None }],
+        ends: HashMap::new(),
+        files: Box::new(script::ScriptFile::new(input)),
+    }
+}
+
+/// A dump directory as a script that the stock clients run.
+pub(crate) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
+    classic::one_file(schema)
 }

@@ -16,6 +16,7 @@ use super::catalog::tables::{self, TableData};
 use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, Session};
 use super::failure::{failure, is_denied, is_gone, number};
+use super::privileges;
 use super::quote::{ident, literal, qualified};
 use super::select::Picks;
 
@@ -100,6 +101,7 @@ impl Taken {
         warnings.extend(told);
         // Whoever takes definitions only, or not the rows of some, still gets all of the definitions.
         tables.retain(|table| picks.takes_rows(database, &table.name));
+        warnings.extend(privileges::warn(&mut session, database).await?);
         if catalog::fingerprint(&mut session, database).await? != before {
             return Err(changed("definitions changed while they were read"));
         }
