@@ -350,3 +350,40 @@ async fn accounts_and_what_they_may_do_come_along_when_asked_for() {
     assert_eq!(shown(), before.replace("GRANT SELECT ON `mysql`.* TO `app`@`10.%`\n", ""));
     assert_eq!(server.sql("", "SELECT COUNT(*) FROM mysql.user WHERE User = 'nothing_to_do'").trim(), "1");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_beside_a_backup_wait_for_it_or_fail_it() {
+    let Some(server) = MariaDb::shared() else { return };
+    server.create("life_ddl");
+    server.sql("life_ddl", BUSY);
+    let migration = "DELIMITER //
+        CREATE PROCEDURE migrate() BEGIN LOOP
+            ALTER TABLE a ADD COLUMN later INT DEFAULT 7; ALTER TABLE b ADD COLUMN later INT DEFAULT 7;
+            ALTER TABLE a DROP COLUMN later; ALTER TABLE b DROP COLUMN later;
+            CREATE TABLE extra (id INT PRIMARY KEY); DROP TABLE extra;
+        END LOOP; END//";
+    server.sql("life_ddl", migration);
+    let mut migrating = server.client("mariadb").args(["life_ddl", "-e", "CALL migrate()"]).spawn().unwrap();
+    let world = World::new();
+    let vault = world.builder(&server.url("life_ddl")).settings(small_parts(4)).open().await.unwrap();
+    let mut made = 0;
+    for _ in 0..5 {
+        match vault.backup().await {
+            Ok(report) => {
+                made += 1;
+                server.drop("life_ddl_restored");
+                vault.restore(&report.id).target(server.url("life_ddl_restored")).await.unwrap();
+                assert_eq!(server.sql("life_ddl_restored", AGREE).trim(), "1");
+            }
+            Err(e) => assert_eq!(e.code(), Code::DatabaseChanged, "{e}"),
+        }
+    }
+    migrating.kill().unwrap();
+    migrating.wait().unwrap();
+    println!("{made} of 5 backups were made beside the migrations");
+    // Nothing of ours is in anybody's way afterwards.
+    server.sql("life_ddl", "SET lock_wait_timeout = 60; ALTER TABLE a ADD COLUMN at_last INT");
+    vault.backup().await.unwrap();
+    server.drop("life_ddl_restored");
+    server.drop("life_ddl");
+}
