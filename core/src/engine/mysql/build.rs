@@ -68,10 +68,22 @@ pub(super) async fn no_collisions(session: &mut Session, catalog: &Catalog, data
 pub(super) async fn drop_all(session: &mut Session, catalog: &Catalog, database: &str) -> Result<()> {
     session.execute("SET SESSION foreign_key_checks = 0", "setting up the session").await?;
     for object in catalog.objects.iter().rev() {
-        let sql = format!("DROP {} IF EXISTS {}", object.kind.word(), qualified(database, &object.name));
-        session.execute(&sql, &format!("dropping {}", object.describe())).await?;
+        drop_object(session, object, database).await?;
     }
     Ok(())
+}
+
+/// Drops an object of this kind and name, if there is one.
+pub(super) async fn drop_object(session: &mut Session, object: &Object, database: &str) -> Result<()> {
+    let doing = format!("dropping {}", object.describe());
+    let sql = format!("DROP {} IF EXISTS {}", object.kind.word(), qualified(database, &object.name));
+    if !matches!(object.kind, Kind::Package | Kind::PackageBody) {
+        return session.execute(&sql, &doing).await;
+    }
+    // A word of this mode only.
+    session.execute("SET SESSION sql_mode = 'ORACLE'", &doing).await?;
+    session.execute(&sql, &doing).await?;
+    session.execute(RESET[1], &doing).await
 }
 
 /// Creates routines, views and triggers, and events that do not begin yet, in the session's database.
@@ -191,8 +203,7 @@ pub(super) async fn move_tables(session: &mut Session, catalog: &Catalog, from: 
 /// Drops what cannot be moved: views and triggers hold tables fast.
 pub(super) async fn drop_programs(session: &mut Session, catalog: &Catalog, database: &str) -> Result<()> {
     for object in catalog.objects.iter().filter(|o| matches!(o.kind, Kind::Trigger | Kind::View | Kind::Event)) {
-        let sql = format!("DROP {} IF EXISTS {}", object.kind.word(), qualified(database, &object.name));
-        session.execute(&sql, &format!("moving {}", object.describe())).await?;
+        drop_object(session, object, database).await?;
     }
     Ok(())
 }

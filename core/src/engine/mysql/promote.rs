@@ -59,8 +59,7 @@ impl Live<'_> {
         }
         enter(&mut session, name).await?;
         for object in live.objects.iter().filter(|o| is_routine(o.kind)) {
-            let sql = format!("DROP {} IF EXISTS {}", object.kind.word(), ident(&object.name));
-            session.execute(&sql, &format!("replacing {}", object.describe())).await?;
+            build::drop_object(&mut session, object, name).await?;
         }
         let Catalog { charset, collation, .. } = restored;
         let sql = format!("ALTER DATABASE {} CHARACTER SET {charset} COLLATE {collation}", ident(name));

@@ -1,7 +1,7 @@
 //! Takes one consistent snapshot of a database on several connections.
 //!
-//! A guard holds every table's definition as it is. Then all commits are held back for an instant in which every reader
-//! opens its snapshot: by `BACKUP STAGE` (MariaDB), else by `FLUSH TABLES WITH READ LOCK`, else by `LOCK TABLES`. An
+//! Every connection holds every table's definition as it is. Then all commits are held back for an instant in which each
+//! reader opens its view of the rows: by `BACKUP STAGE` (MariaDB), else by `FLUSH TABLES WITH READ LOCK`, else by `LOCK TABLES`. An
 //! account that may do none of these reads on one connection.
 
 use futures::future::try_join_all;
@@ -71,15 +71,16 @@ impl Taken {
         picks.check(database, all.iter().map(String::as_str))?;
         let mut tables = tables::read(&mut session, database).await?;
         tables.retain(|table| picks.takes(database, &table.name));
-        guard.execute("START TRANSACTION READ ONLY", "guarding the tables").await?;
-        touch(&mut guard, database, &tables).await?;
-        let before = catalog::fingerprint(&mut session, database).await?;
         let (mut readers, fewer) = open_up_to(jobs.max(1), || reader(server)).await?;
         let mut warnings: Vec<Warning> = fewer.into_iter().collect();
         if readers.is_empty() {
             return Err(Error::new(Code::TooManyConnections, format!("{server} has no connection left for reading"))
                 .next("use fewer jobs, or raise max_connections"));
         }
+        // All at once: whoever waits to change a table lets nobody at it who comes later.
+        let all = std::iter::once(&mut guard).chain(&mut readers);
+        try_join_all(all.map(|session| touch(session, database, &tables))).await?;
+        let before = catalog::fingerprint(&mut session, database).await?;
         let hold = hold(&mut session, database, &tables).await?;
         if hold == Hold::Nothing {
             let jobs = readers.len();
@@ -90,7 +91,7 @@ impl Taken {
                 warnings.push(Warning::new("one_connection", message));
             }
         }
-        let opened = try_join_all(readers.iter_mut().map(open)).await;
+        let opened = try_join_all(readers.iter_mut().map(|reader| open(reader, database, &tables))).await;
         let point = match opened {
             Ok(_) => point(&mut session, &mut readers[0]).await,
             Err(e) => Err(e),
@@ -98,8 +99,6 @@ impl Taken {
         // Whatever happened, nobody is to wait for us any longer.
         release(&mut session, hold).await?;
         let point = point?;
-        // Whoever waits to change a table lets nobody else at it who was not there before. So each reader is, now.
-        try_join_all(readers.iter_mut().map(|reader| touch(reader, database, &tables))).await?;
         let (catalog, told) = catalog::read(&mut session, database, &tables, picks).await?;
         warnings.extend(told);
         // Whoever takes definitions only, or not the rows of some, still gets all of the definitions.
@@ -126,8 +125,12 @@ async fn reader(server: &Server) -> Result<Session> {
     Ok(session)
 }
 
-async fn open(session: &mut Session) -> Result<()> {
-    session.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "opening the snapshot").await
+/// Opens a reader's view of the rows. Its transaction began before, to hold the tables, but has read no row yet: the
+/// view is that of the first read. `START TRANSACTION WITH CONSISTENT SNAPSHOT` would let go of the tables.
+async fn open(session: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
+    let Some(table) = tables.iter().find(|table| table.is_transactional()) else { return Ok(()) };
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", qualified(database, &table.name));
+    session.query(&sql, "opening the snapshot").await.map(drop)
 }
 
 /// Makes sure that no table is changed, emptied or dropped until the session's transaction ends. Rows can be written as
@@ -135,10 +138,12 @@ async fn open(session: &mut Session) -> Result<()> {
 async fn touch(session: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
     let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}");
     session.execute(&wait, "setting up the session").await?;
+    session.execute("START TRANSACTION READ ONLY", "opening the snapshot").await?;
     let mut closed = Vec::new();
     for table in tables {
         let columns: Vec<&str> = table.columns.iter().map(|c| c.select.as_str()).collect();
         let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
+        // No row is read, so no view is opened yet.
         let sql = format!("SELECT {columns} FROM {} LIMIT 0", qualified(database, &table.name));
         match session.conn.query_drop(&sql).await {
             Ok(()) => {}
