@@ -320,7 +320,7 @@ async fn a_restored_database_takes_the_place_of_the_live_one() {
         &later_schema.replace(" DISABLE ", " ENABLE "),
         "kept",
     );
-    assert!(!server.databases().iter().any(|name| name.contains("restoring")));
+    assert!(!server.databases().iter().any(|name| name.starts_with("promoted_restoring")));
     server.drop(&kept);
     server.drop("promoted");
 }
