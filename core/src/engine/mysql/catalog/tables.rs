@@ -117,7 +117,8 @@ pub(in crate::engine::mysql) async fn read(session: &mut Session, database: &str
         types.insert((index, name.clone()), kind.clone());
         let table = &mut tables[index];
         let period = matches!(expression.as_str(), "ROW START" | "ROW END");
-        if (!expression.is_empty() && !(period && table.history)) || text(3).contains("VIRTUAL GENERATED") {
+        let dumped = expression.is_empty() || (period && table.history);
+        if !dumped || text(3).contains("VIRTUAL GENERATED") {
             continue;
         }
         table.insert_only |= kind == "json" && !mariadb;
