@@ -342,10 +342,10 @@ impl MariaDb {
              SELECT CONCAT('SELECT ', QUOTE(c.TABLE_NAME), ', COUNT(*), SUM(CAST(CONV(LEFT(h, 16), 16, 10) AS DECIMAL(60))),',
                  ' SUM(CAST(CONV(RIGHT(h, 16), 16, 10) AS DECIMAL(60))) FROM (SELECT MD5(CONCAT_WS(''|'', ',
                  GROUP_CONCAT(
-                     IF(DATA_TYPE = 'float', CONCAT('IFNULL(`', c.COLUMN_NAME, '` + 0e0, ''~'')'),
-                        CONCAT('IFNULL(HEX(CAST(`', c.COLUMN_NAME, '` AS BINARY)), ''~'')'))
+                     IF(DATA_TYPE = 'float', CONCAT('IFNULL(`', REPLACE(c.COLUMN_NAME, '`', '``'), '` + 0e0, ''~'')'),
+                        CONCAT('IFNULL(HEX(CAST(`', REPLACE(c.COLUMN_NAME, '`', '``'), '` AS BINARY)), ''~'')'))
                      ORDER BY c.COLUMN_NAME SEPARATOR ', '),
-                 ')) AS h FROM `', c.TABLE_NAME, '`) t;')
+                 ')) AS h FROM `', REPLACE(c.TABLE_NAME, '`', '``'), '`) t;')
              FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME)
              WHERE TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
              GROUP BY c.TABLE_NAME ORDER BY c.TABLE_NAME",

@@ -19,6 +19,7 @@ mod interop;
 mod layers;
 mod mariadb_around;
 mod mariadb_classic;
+mod mariadb_life;
 mod memory;
 mod memory_promised;
 mod observed;

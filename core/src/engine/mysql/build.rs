@@ -1,5 +1,7 @@
 //! Creates what a catalog names: tables before the rows, everything that acts by itself after them.
 
+use std::collections::HashMap;
+
 use mysql_async::prelude::Queryable as _;
 
 use crate::engine::RestoreOptions;
@@ -9,17 +11,65 @@ use crate::report::Warning;
 use super::catalog::{Catalog, Kind, Object};
 use super::connect::Session;
 use super::failure::{failure, number};
+use super::keys::Steps;
 use super::program::{RESET, disabled, settings, with_definer};
 use super::quote::{ident, literal, qualified};
 
-/// Creates sequences and tables in the session's database. Foreign keys and unique keys are not checked meanwhile.
-pub(super) async fn tables(session: &mut Session, catalog: &Catalog) -> Result<()> {
+/// Creates sequences and tables in the session's database, with the keys that do not wait for rows.
+pub(super) async fn tables(session: &mut Session, catalog: &Catalog, waiting: &HashMap<String, Steps>) -> Result<()> {
     for object in catalog.of(Kind::Sequence).chain(catalog.of(Kind::Table)) {
         let doing = format!("creating {}", object.describe());
-        session.execute(&object.sql, &doing).await?;
+        let steps = waiting.get(&object.name).filter(|_| object.kind == Kind::Table);
+        session.execute(steps.map_or(&object.sql, |steps| &steps.create), &doing).await?;
         if !object.state.is_empty() {
             session.execute(&object.state, &doing).await?;
         }
+    }
+    Ok(())
+}
+
+/// Adds the foreign keys that waited. Rows are not looked at: [`check_foreign_keys`] does.
+pub(super) async fn foreign_keys(session: &mut Session, waiting: &HashMap<String, Steps>) -> Result<()> {
+    for (table, steps) in waiting {
+        if let Some(sql) = &steps.foreign {
+            session.execute(sql, &format!("adding the foreign keys of {table}")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that nothing in the database has a name that the catalog brings.
+pub(super) async fn no_collisions(session: &mut Session, catalog: &Catalog, database: &str) -> Result<()> {
+    let schema = literal(database);
+    let sql = format!(
+        "SELECT TABLE_NAME, 'TABLE' FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} \
+         UNION ALL SELECT ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema} \
+         UNION ALL SELECT TRIGGER_NAME, 'TRIGGER' FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema} \
+         UNION ALL SELECT EVENT_NAME, 'EVENT' FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema}"
+    );
+    for row in session.query(&sql, "looking for objects").await? {
+        let mut row = row.into_iter().map(Option::unwrap_or_default);
+        let (name, word) = (row.next().unwrap_or_default(), row.next().unwrap_or_default());
+        // Tables, views and sequences share their names.
+        let same = |o: &&Object| match o.kind {
+            Kind::Table | Kind::View | Kind::Sequence => word == "TABLE" && o.name == name,
+            kind => word == kind.word() && o.name == name,
+        };
+        if let Some(object) = catalog.objects.iter().find(same) {
+            let message = format!("database {database} has a {} already", object.describe());
+            return Err(Error::new(Code::TargetNotEmpty, message)
+                .next("restore into another database, leave it out, or let what is there be dropped first (clean)"));
+        }
+    }
+    Ok(())
+}
+
+/// Drops from a database what the catalog brings.
+pub(super) async fn drop_all(session: &mut Session, catalog: &Catalog, database: &str) -> Result<()> {
+    session.execute("SET SESSION foreign_key_checks = 0", "setting up the session").await?;
+    for object in catalog.objects.iter().rev() {
+        let sql = format!("DROP {} IF EXISTS {}", object.kind.word(), qualified(database, &object.name));
+        session.execute(&sql, &format!("dropping {}", object.describe())).await?;
     }
     Ok(())
 }

@@ -16,10 +16,12 @@ use crate::format::checksum::RowHasher;
 use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
 use super::catalog::tables::TableData;
-use super::connect::{Server, Session};
+use super::connect::{Role, Server, Session};
 use super::files::{self, Source};
+use super::globals;
 use super::plan::{self, Range};
 use super::rows::{HEAD, HISTORY, rows_out, select};
+use super::select::Picks;
 use super::snapshot::Taken;
 
 /// A snapshot that is open for reading.
@@ -44,7 +46,16 @@ impl MySnapshot {
     /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
         let Taken { guard, mut readers, mut catalog, tables, point, warnings } =
-            Taken::new(server, options.jobs).await?;
+            Taken::new(server, &Picks::new(&options.select, server.database())?, options.jobs).await?;
+        let mut warnings = warnings;
+        if options.globals {
+            // The readers' names of accounts would come as bytes.
+            let mut session = server.connect(Role::Catalog).await?;
+            let (accounts, told) = globals::read(&mut session, server.database(), options.role_passwords).await?;
+            session.close().await;
+            catalog.accounts = accounts;
+            warnings.extend(told);
+        }
         let mut ranges = Vec::with_capacity(tables.len());
         for table in &tables {
             ranges.push(plan::ranges(&mut readers[0], server.database(), table, options.part_bytes).await?);

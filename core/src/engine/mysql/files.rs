@@ -68,12 +68,17 @@ pub(super) fn plan(
             _ => post += &program::stock(object, &version),
         }
     }
-    // One file for all of them: their order counts.
-    if !triggers.is_empty() {
-        stock.push(text_file(format!("{database}.lastgood-schema-triggers.sql"), triggers));
-    }
-    if !post.is_empty() {
-        stock.push(text_file(format!("{database}-schema-post.sql"), post));
+    // One file for all of them: their order counts. They are there even if they do nothing, as is one for views, so that
+    // a command that names them works for every dump.
+    let file = |name: &str, text: &str| text_file(format!("{database}{name}"), format!("{HEAD}{text}"));
+    stock.push(file(".lastgood-schema-triggers.sql", &triggers));
+    stock.push(file(".lastgood-schema-view.sql", ""));
+    stock.push(file("-schema-post.sql", &post));
+    if !catalog.accounts.is_empty() {
+        // Not by a name that `myloader` would run.
+        let statements = catalog.accounts.iter().flat_map(|a| std::iter::once(&a.create).chain(&a.grants));
+        let text = statements.map(|statement| format!("{statement};\n")).collect();
+        stock.push(text_file("accounts.sql.txt".to_owned(), text));
     }
     // A stable sort: the parts of a table stay in their order.
     rows.sort_by_key(|(file, _)| Reverse(file.parts[0]));

@@ -14,19 +14,28 @@ use crate::report::{Promoted, Warning};
 
 use super::Mysql;
 use super::build::{self, not_prepared};
-use super::catalog::{self, Catalog, Kind};
+use super::catalog::{self, Catalog, Kind, Object};
+use super::collations;
 use super::connect::{Role, Server, Session};
+use super::existing;
 use super::files::create_database;
+use super::globals::{self, Account};
 use super::infile;
+use super::keys::{self, Steps};
 use super::place::{self, Place};
+use super::promote;
 use super::quote::ident;
 use super::script;
+use super::select::fit;
 
 /// A database that a dump is restored into.
 pub(super) struct MyTarget {
     server: Server,
     options: RestoreOptions,
     place: Place,
+    /// Accounts of the dump, and the names of those that were missing.
+    accounts: Vec<Account>,
+    created: Vec<String>,
     restore: Option<Restore>,
     /// Set when the dump is a script, which is run rather than loaded: what was left out of it.
     script: Option<Mutex<Vec<Warning>>>,
@@ -39,6 +48,10 @@ struct Restore {
     catalog: Catalog,
     /// Whose rows are in which file: the index of an object.
     tables: HashMap<String, usize>,
+    /// Tables whose keys are built when their rows are there.
+    waiting: HashMap<String, Steps>,
+    /// How many files of each table are not loaded yet.
+    left: Mutex<HashMap<usize, usize>>,
     writers: Pool<Session>,
     /// How many of them there are, as long as none is lost.
     connections: usize,
@@ -49,16 +62,59 @@ struct Restore {
     warnings: Vec<Warning>,
 }
 
+impl Restore {
+    /// Whether this was the last file of its table.
+    fn was_last_of(&self, file: &str) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = self.tables.get(file).and_then(|index| left.get_mut(index));
+        count.is_some_and(|count| {
+            *count -= 1;
+            *count == 0
+        })
+    }
+}
+
+/// Smaller tables get all their keys at once: an ALTER takes longer than it saves.
+const WORTH_WAITING: u64 = 64 << 10;
+
+/// The tables whose keys wait for their rows.
+fn waiting(catalog: &Catalog, data: &[StoredFile]) -> HashMap<String, Steps> {
+    let sizes: HashMap<&str, u64> = data.iter().map(|f| (f.name.as_str(), f.bytes.unwrap_or(0))).collect();
+    let bytes = |o: &Object| o.files.iter().filter_map(|f| sizes.get(f.as_str())).sum::<u64>();
+    catalog.of(Kind::Table).filter(|o| bytes(o) >= WORTH_WAITING).map(|o| (o.name.clone(), keys::steps(o))).collect()
+}
+
 impl MyTarget {
     /// Looks at the target and decides where the restore will go; changes nothing.
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
         let place = Place::find(server, options).await?;
         tracing::debug!(?place, "restoring");
-        Ok(Self { server: server.clone(), options: options.clone(), place, restore: None, script: None })
+        Ok(Self {
+            server: server.clone(),
+            options: options.clone(),
+            place,
+            accounts: Vec::new(),
+            created: Vec::new(),
+            restore: None,
+            script: None,
+        })
     }
 
     /// Creates the database if there has to be one, and the tables in it.
-    async fn begin(&mut self, catalog: Catalog, data: &[StoredFile]) -> Result<()> {
+    async fn begin(&mut self, mut catalog: Catalog, data: &[StoredFile]) -> Result<()> {
+        fit(&mut catalog, &self.options)?;
+        let mut outside = self.server.connect_outside(Role::Catalog).await?;
+        let mut warnings = collations::adapt(&mut outside, &mut catalog).await?;
+        if self.options.globals {
+            let result = globals::create(&mut outside, &catalog.accounts, &mut self.created).await;
+            self.accounts.clone_from(&catalog.accounts);
+            result?;
+            if !self.options.no_privileges {
+                let names = (catalog.database.as_str(), self.server.database());
+                warnings.extend(globals::grant(&mut outside, &catalog.accounts, &self.created, names).await?);
+            }
+        }
+        outside.close().await;
         let mut tables = HashMap::new();
         for (index, object) in catalog.objects.iter().enumerate() {
             for file in &object.files {
@@ -69,7 +125,19 @@ impl MyTarget {
             }
         }
         let server = match &self.place {
-            Place::Direct => self.server.clone(),
+            Place::Direct => {
+                let mut session = self.server.connect(Role::Catalog).await?;
+                let database = self.server.database();
+                if self.options.select.data_only {
+                    existing::check(&mut session, &catalog, database, self.options.overwrite).await?;
+                } else if self.options.clean {
+                    build::drop_all(&mut session, &catalog, database).await?;
+                } else {
+                    build::no_collisions(&mut session, &catalog, database).await?;
+                }
+                session.close().await;
+                self.server.clone()
+            }
             Place::Staging { name, .. } => {
                 let mut session = self.server.connect_outside(Role::Catalog).await?;
                 let sql = create_database(&catalog, name);
@@ -78,18 +146,27 @@ impl MyTarget {
                 self.server.sibling(name)
             }
         };
+        let waiting = if self.options.select.data_only { HashMap::new() } else { waiting(&catalog, data) };
+        let left = tables.values().fold(HashMap::new(), |mut left, index| {
+            *left.entry(*index).or_insert(0) += 1;
+            left
+        });
         let restore = self.restore.insert(Restore {
             server,
             catalog,
             tables,
+            waiting,
+            left: Mutex::new(left),
             writers: Pool::new(Vec::new()),
             connections: 0,
             infile: false,
             target_created: false,
-            warnings: Vec::new(),
+            warnings,
         });
         let mut first = restore.server.connect(Role::Writer).await?;
-        build::tables(&mut first, &restore.catalog).await?;
+        if !self.options.select.data_only {
+            build::tables(&mut first, &restore.catalog, &restore.waiting).await?;
+        }
         let local = first.query_one("SELECT @@GLOBAL.local_infile", "asking for LOAD DATA LOCAL").await?;
         restore.infile = local.as_deref() == Some("1");
         if !restore.infile {
@@ -135,6 +212,7 @@ impl MyTarget {
             restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
             return Ok(session);
         }
+        build::foreign_keys(&mut session, &restore.waiting).await?;
         restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
         restore.warnings.extend(build::programs(&mut session, &restore.catalog, &self.options).await?);
         Ok(session)
@@ -165,13 +243,31 @@ impl MyTarget {
 
     /// Takes back what the restore did.
     async fn undo(&mut self) -> Result<()> {
+        self.undo_database().await?;
+        if self.created.is_empty() {
+            return Ok(());
+        }
+        let mut session = self.server.connect_outside(Role::Catalog).await?;
+        globals::undo(&mut session, &self.accounts, &self.created).await
+    }
+
+    async fn undo_database(&mut self) -> Result<()> {
         let Some(restore) = self.restore.take() else { return Ok(()) };
         drop(restore.writers.drain());
         let mut session = self.server.connect_outside(Role::Catalog).await?;
+        if self.place == Place::Direct {
+            let database = self.server.database();
+            match (self.options.select.data_only, self.options.overwrite) {
+                (false, _) => build::drop_all(&mut session, &restore.catalog, database).await?,
+                (true, false) => existing::empty(&mut session, &restore.catalog, database).await?,
+                // Rows that were added to others cannot be told from them.
+                (true, true) => {}
+            }
+        }
         if let Place::Staging { name, exists } = &self.place {
             let target = self.server.database();
             if restore.target_created && *exists {
-                empty(&mut session, &restore.catalog, target).await?;
+                build::drop_all(&mut session, &restore.catalog, target).await?;
             } else if restore.target_created {
                 place::drop_database(&mut session, target).await?;
             }
@@ -180,17 +276,6 @@ impl MyTarget {
         session.close().await;
         Ok(())
     }
-}
-
-/// Drops from a database that was empty what the catalog brought.
-async fn empty(session: &mut Session, catalog: &Catalog, database: &str) -> Result<()> {
-    session.execute("SET SESSION foreign_key_checks = 0", "setting up the session").await?;
-    for object in catalog.objects.iter().rev() {
-        let name = super::quote::qualified(database, &object.name);
-        let sql = format!("DROP {} IF EXISTS {name}", object.kind.word());
-        session.execute(&sql, &format!("taking back {}", object.describe())).await?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -229,6 +314,11 @@ impl Target for MyTarget {
             true => infile::load_data(&mut writer.conn, restore.server.database(), object, place.file, data).await?,
             false => infile::insert(&mut writer.conn, object, place.file, data).await?,
         }
+        if restore.was_last_of(place.file)
+            && let Some(sql) = restore.waiting.get(&object.name).and_then(|steps| steps.keys.as_ref())
+        {
+            writer.execute(sql, &format!("building the keys of {}", object.name)).await?;
+        }
         writer.done();
         Ok(())
     }
@@ -254,8 +344,24 @@ impl Target for MyTarget {
         Ok((Arc::new(Mysql { server: restore.server.clone() }), warnings))
     }
 
-    async fn promote(&mut self, _suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
-        Err(not_prepared())
+    async fn promote(&mut self, suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
+        let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
+        let Place::Staging { name, exists } = self.place.clone() else { return Err(not_prepared()) };
+        if exists {
+            let live = promote::Live { server: &self.server, staging: &name, options: &self.options };
+            return live.give_way(&restore.catalog, suffix).await;
+        }
+        let session = restore.server.connect(Role::Writer).await?;
+        let session = self.appear(session, &name, exists).await?;
+        let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
+        let mut session = session;
+        build::enable_events(&mut session, &restore.catalog).await?;
+        session.close().await;
+        Ok((Promoted::default(), Vec::new()))
+    }
+
+    fn created(&self) -> Vec<String> {
+        self.created.iter().map(|name| format!("account {name}")).collect()
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {

@@ -39,10 +39,19 @@ impl Place {
         session.close().await;
         match contents {
             Some(_) if options.promote => Self::staging(server, exists),
-            Some(_) if options.overwrite => Ok(Self::Direct),
+            // What was named may come beside what is there: collisions are looked for.
+            Some(_)
+                if options.overwrite || options.clean || options.select.names_some() || options.select.data_only =>
+            {
+                Ok(Self::Direct)
+            }
             Some(contents) => {
                 Err(Error::new(Code::TargetNotEmpty, format!("{server} is not empty: it holds {contents}"))
                     .next("restore into a new database, or say that what is there may be overwritten"))
+            }
+            None if options.select.data_only => {
+                let message = format!("{server} has no tables that rows alone could be restored into");
+                Err(Error::new(Code::DatabaseNotFound, message).next("restore definitions as well"))
             }
             None => Self::staging(server, exists),
         }

@@ -17,7 +17,8 @@ use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, Session};
 use super::failure::{failure, is_denied, is_gone, number};
 use super::privileges;
-use super::quote::{ident, qualified};
+use super::quote::{ident, literal, qualified};
+use super::select::Picks;
 
 /// How often a snapshot is tried while tables and definitions come and go.
 const ATTEMPTS: usize = 8;
@@ -52,21 +53,24 @@ enum Hold {
 
 impl Taken {
     /// Takes a snapshot on up to `jobs` connections. Tries again when definitions change while it is being taken.
-    pub(super) async fn new(server: &Server, jobs: usize) -> Result<Self> {
+    pub(super) async fn new(server: &Server, picks: &Picks, jobs: usize) -> Result<Self> {
         for _ in 1..ATTEMPTS {
-            match Self::attempt(server, jobs).await {
+            match Self::attempt(server, picks, jobs).await {
                 Err(e) if e.code() == Code::DatabaseChanged => tracing::debug!(%e, "taking the snapshot again"),
                 result => return result,
             }
         }
-        Self::attempt(server, jobs).await
+        Self::attempt(server, picks, jobs).await
     }
 
-    async fn attempt(server: &Server, jobs: usize) -> Result<Self> {
+    async fn attempt(server: &Server, picks: &Picks, jobs: usize) -> Result<Self> {
         let database = server.database();
         let mut session = server.connect(Role::Catalog).await?;
         let mut guard = server.connect(Role::Catalog).await?;
-        let tables = tables::read(&mut session, database).await?;
+        let all = names(&mut session, database).await?;
+        picks.check(database, all.iter().map(String::as_str))?;
+        let mut tables = tables::read(&mut session, database).await?;
+        tables.retain(|table| picks.takes(database, &table.name));
         guard_tables(&mut guard, database, &tables).await?;
         let before = catalog::fingerprint(&mut session, database).await?;
         let (mut readers, fewer) = open_up_to(jobs.max(1), || reader(server)).await?;
@@ -93,9 +97,11 @@ impl Taken {
         // Whatever happened, nobody is to wait for us any longer.
         release(&mut session, hold).await?;
         let point = point?;
-        let (catalog, told) = catalog::read(&mut session, database, &tables).await?;
+        let (catalog, told) = catalog::read(&mut session, database, &tables, picks).await?;
         warnings.extend(told);
         warnings.extend(privileges::warn(&mut session, database).await?);
+        // Whoever takes definitions only, or not the rows of some, still gets all of the definitions.
+        tables.retain(|table| picks.takes_rows(database, &table.name));
         if catalog::fingerprint(&mut session, database).await? != before {
             return Err(changed("definitions changed while they were read"));
         }
@@ -103,6 +109,12 @@ impl Taken {
         session.close().await;
         Ok(Self { guard, readers, catalog, tables, point, warnings })
     }
+}
+
+/// The names of all tables, views and sequences.
+async fn names(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    let sql = format!("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", literal(database));
+    Ok(session.query(&sql, "listing the tables").await?.into_iter().flatten().flatten().collect())
 }
 
 async fn reader(server: &Server) -> Result<Session> {
@@ -239,7 +251,7 @@ async fn binlog_of_snapshot(reader: &mut Session) -> Result<Option<(String, Opti
     let (Some(file), Some(position)) = (value("binlog_snapshot_file"), value("binlog_snapshot_position")) else {
         return Ok(None);
     };
-    let sql = format!("SELECT BINLOG_GTID_POS({}, {position})", super::quote::literal(&file));
+    let sql = format!("SELECT BINLOG_GTID_POS({}, {position})", literal(&file));
     let gtid = reader.query_one(&sql, doing).await?;
     Ok(Some((format!("{file}:{position}"), gtid)))
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
 
+use super::globals::Account;
+
 pub(super) use read::{account, fingerprint, read};
 
 /// The file of a dump that holds its [`Catalog`]. Stock tools pass over it: they read the SQL files beside it.
@@ -32,6 +34,9 @@ pub(super) struct Catalog {
     pub(super) comment: String,
     /// In the order in which they are created.
     pub(super) objects: Vec<Object>,
+    /// Accounts and roles with what they may do, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) accounts: Vec<Account>,
 }
 
 /// What kind an object is of, in the order in which objects are created.

@@ -13,6 +13,7 @@ use super::super::connect::Session;
 use super::super::failure::{failure, is_denied, is_gone};
 use super::super::program::definer_of;
 use super::super::quote::{ident, literal, qualified};
+use super::super::select::Picks;
 use super::super::snapshot::changed;
 use super::tables::TableData;
 use super::{Catalog, Kind, Object, Settings};
@@ -22,13 +23,15 @@ pub(in crate::engine::mysql) async fn read(
     session: &mut Session,
     database: &str,
     tables: &[TableData],
+    picks: &Picks,
 ) -> Result<(Catalog, Vec<Warning>)> {
-    let mut reader = Reader { session, database, warnings: Vec::new() };
+    let mut reader = Reader { session, database, picks, warnings: Vec::new() };
     let mut catalog = reader.database().await?;
     reader.tables(&mut catalog, tables).await?;
     reader.routines(&mut catalog).await?;
     reader.triggers(&mut catalog).await?;
     reader.events(&mut catalog).await?;
+    catalog.objects.retain(|o| picks.takes_object(database, o));
     catalog.objects.sort_by_key(|o| o.kind);
     Ok((catalog, reader.warnings))
 }
@@ -69,6 +72,7 @@ pub(in crate::engine::mysql) async fn fingerprint(session: &mut Session, databas
 struct Reader<'a> {
     session: &'a mut Session,
     database: &'a str,
+    picks: &'a Picks,
     warnings: Vec<Warning>,
 }
 
@@ -103,6 +107,9 @@ impl Reader<'_> {
         for row in self.session.query(&sql, "listing the tables").await? {
             let mut row = row.into_iter().map(Option::unwrap_or_default);
             let (name, kind) = (row.next().unwrap_or_default(), row.next().unwrap_or_default());
+            if !self.picks.takes(self.database, &name) {
+                continue;
+            }
             match kind.as_str() {
                 "VIEW" => self.view(catalog, name, &columns).await?,
                 "SEQUENCE" => self.sequence(catalog, name).await?,
@@ -210,6 +217,9 @@ impl Reader<'_> {
         for row in self.session.query(&sql, "listing the triggers").await? {
             let text = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
             let (name, table) = (text(0), text(1));
+            if !self.picks.takes(self.database, &table) {
+                continue;
+            }
             let Some(shown) = self.show(Kind::Trigger, &name).await? else { continue };
             self.program(catalog, Kind::Trigger, name.clone(), &shown, "SQL Original Statement");
             if let Some(object) = catalog.objects.last_mut().filter(|o| o.name == name) {

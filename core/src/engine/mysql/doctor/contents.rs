@@ -5,6 +5,7 @@ use crate::engine::mysql::catalog;
 use crate::engine::mysql::catalog::tables;
 use crate::engine::mysql::privileges::{Hidden, Privileges};
 use crate::engine::mysql::quote::literal;
+use crate::engine::mysql::select::Picks;
 use crate::error::Result;
 use crate::report::Check;
 
@@ -81,7 +82,7 @@ pub(super) async fn objects(v: &mut Visit<'_>) -> Result<Check> {
     const NAME: &str = "objects";
     let database = v.server.database().to_owned();
     let tables = tables::read(&mut v.session, &database).await?;
-    let (catalog, warnings) = catalog::read(&mut v.session, &database, &tables).await?;
+    let (catalog, warnings) = catalog::read(&mut v.session, &database, &tables, &Picks::default()).await?;
     let found: Vec<String> = warnings.into_iter().map(|w| w.message).collect();
     if found.is_empty() {
         let count = catalog.objects.len();

@@ -7,6 +7,8 @@ use crate::report::Warning;
 use crate::engine::mysql::catalog::{self, Catalog, tables};
 use crate::engine::mysql::connect::{Role, Server, Session};
 
+use crate::engine::mysql::select::Picks;
+
 use super::SCRIPT;
 use super::run::{Rules, create_events, run};
 
@@ -59,6 +61,6 @@ pub(in crate::engine::mysql) async fn fill(
 pub(in crate::engine::mysql) async fn made(server: &Server) -> Result<(Session, Catalog, Vec<Warning>)> {
     let mut session = server.connect(Role::Writer).await?;
     let tables = tables::read(&mut session, server.database()).await?;
-    let (catalog, warnings) = catalog::read(&mut session, server.database(), &tables).await?;
+    let (catalog, warnings) = catalog::read(&mut session, server.database(), &tables, &Picks::default()).await?;
     Ok((session, catalog, warnings))
 }
