@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lastgood::{Check, CheckStatus, Code, DoctorReport};
-use testkit::{Authority, MariaDb, MariaDbSetup};
+use testkit::{Authority, MariaDb, MariaDbSetup, MySql8, Sha2};
 
 use crate::world::{World, must_fail};
 
@@ -298,4 +298,90 @@ async fn a_replica_is_read_only_and_says_how_far_it_is() {
     replica.sql("", "STOP SLAVE");
     let report = examine(&world, &url).await;
     found(&report, "replica", CheckStatus::Warn, "stands still");
+}
+
+/// What a replica of MySQL 8.0 answers.
+fn mysql8(how: Sha2) -> MySql8 {
+    let one = |name: &'static str, value: &'static str| (vec![name], vec![vec![Some(value)]]);
+    MySql8::start(
+        how,
+        "p4ss",
+        vec![
+            ("SELECT @@max_allowed_packet", (vec!["@@max_allowed_packet"], vec![vec![Some("67108864")]])),
+            ("SELECT VERSION()", one("VERSION()", "8.0.36")),
+            ("SELECT CURRENT_USER()", one("CURRENT_USER()", "app@%")),
+            ("SELECT plugin FROM mysql.user", one("plugin", "caching_sha2_password")),
+            (
+                "SHOW GRANTS FOR CURRENT_USER() USING `backups`@`%`",
+                (
+                    vec!["Grants for app@%"],
+                    vec![
+                        vec![Some("GRANT USAGE ON *.* TO `app`@`%`")],
+                        vec![Some("GRANT FLUSH_TABLES,SHOW_ROUTINE ON *.* TO `app`@`%`")],
+                        vec![Some("GRANT SELECT, SHOW VIEW, EVENT, TRIGGER ON `shop`.* TO `app`@`%`")],
+                        vec![Some("GRANT `backups`@`%` TO `app`@`%`")],
+                    ],
+                ),
+            ),
+            (
+                "SHOW GRANTS",
+                (
+                    vec!["Grants for app@%"],
+                    vec![vec![Some("GRANT USAGE ON *.* TO `app`@`%`")], vec![Some("GRANT `backups`@`%` TO `app`@`%`")]],
+                ),
+            ),
+            ("SELECT @@GLOBAL.read_only", one("@@GLOBAL.read_only", "1")),
+            (
+                "SHOW REPLICA STATUS",
+                (
+                    vec!["Replica_IO_State", "Seconds_Behind_Source", "Channel_Name"],
+                    vec![
+                        vec![Some("Waiting for source to send event"), Some("3"), Some("a")],
+                        vec![Some("Waiting for source to send event"), Some("12"), Some("b")],
+                    ],
+                ),
+            ),
+            ("SHOW GLOBAL STATUS", (vec!["Variable_name", "Value"], vec![vec![Some("Threads_connected"), Some("5")]])),
+            (
+                "SHOW GLOBAL VARIABLES",
+                (
+                    vec!["Variable_name", "Value"],
+                    vec![vec![Some("max_connections"), Some("151")], vec![Some("max_execution_time"), Some("30000")]],
+                ),
+            ),
+            ("SELECT `COUNT` FROM information_schema.INNODB_METRICS", one("COUNT", "4")),
+        ],
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_8_lets_in_by_caching_sha2_password_and_answers_in_its_own_words() {
+    let world = World::new();
+    for how in [Sha2::Fast, Sha2::Full] {
+        let server = mysql8(how);
+        let stats = world.builder(&server.url("p4ss", "shop")).open().await.unwrap().database_stats().await.unwrap();
+        assert_eq!(
+            (stats.version.as_str(), stats.deadlocks, stats.replication_lag_seconds),
+            ("8.0.36", Some(4), Some(12.0))
+        );
+        let wrong = world.builder(&server.url("wrong", "shop")).open().await.unwrap();
+        must_fail(wrong.database_stats().await, Code::DatabaseDenied, "app");
+        let required =
+            world.builder(&format!("{}?ssl-mode=required", server.url("p4ss", "shop"))).open().await.unwrap();
+        must_fail(required.database_stats().await, Code::TlsFailed, "does not support TLS");
+        assert!(
+            server.statements().iter().any(|sql| sql.contains("max_execution_time = 0")),
+            "{:?}",
+            server.statements()
+        );
+        assert!(!server.statements().iter().any(|sql| sql.contains("max_statement_time")), "{:?}", server.statements());
+    }
+    let server = mysql8(Sha2::Fast);
+    let report = examine(&world, &server.url("p4ss", "shop")).await;
+    found(&report, "database", CheckStatus::Pass, "MySQL 8.0.36");
+    found(&report, "authentication", CheckStatus::Pass, "caching_sha2_password");
+    found(&report, "privileges", CheckStatus::Pass, "everything");
+    found(&report, "consistency", CheckStatus::Pass, "FLUSH TABLES WITH READ LOCK");
+    found(&report, "replica", CheckStatus::Pass, "a replica, read-only, 12 s behind");
+    found(&report, "timeouts", CheckStatus::Pass, "max_execution_time = 30000");
 }

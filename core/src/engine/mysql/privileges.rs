@@ -58,7 +58,8 @@ impl Privileges {
         let Some((privileges, on)) = grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON ")) else {
             return;
         };
-        let named = privileges.split(", ").any(|privilege| matches!(privilege, "SELECT" | "ALL PRIVILEGES"));
+        let privileges = whole(privileges);
+        let named = privileges.iter().any(|privilege| matches!(privilege.as_str(), "SELECT" | "ALL PRIVILEGES"));
         self.routines |= named && ["`mysql`.*", "`mysql`.`proc`"].iter().any(|table| on.starts_with(table));
         let set = match scope(on, database) {
             Some(Scope::Global) => &mut self.global,
@@ -66,10 +67,23 @@ impl Privileges {
             Some(Scope::Table) => &mut self.tables,
             None => return,
         };
-        // `SELECT (a, b)` is of columns, and lets nobody read the table.
-        let whole = privileges.split(", ").filter(|privilege| !privilege.contains(['(', ')']));
-        set.extend(whole.map(|privilege| privilege.trim().to_ascii_uppercase()));
+        set.extend(privileges);
     }
+}
+
+/// The privileges that a grant names: `SELECT, SHOW VIEW`, and without spaces those that MySQL 8 brought. `SELECT (a, b)`
+/// is of columns, and lets nobody read the table.
+fn whole(privileges: &str) -> Vec<String> {
+    let mut depth = 0;
+    let parts = privileges.split(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    parts.filter(|privilege| !privilege.contains('(')).map(|privilege| privilege.trim().to_ascii_uppercase()).collect()
 }
 
 /// Privileges that `ALL` on a database does not hold.
@@ -241,6 +255,7 @@ mod tests {
             ("GRANT SELECT ON `my_shop`.`orders` TO `a`@`%`", false, false),
             ("GRANT SELECT (id, name), TRIGGER ON *.* TO `a`@`%`", false, true),
             ("GRANT `reader` TO `a`@`%`", false, false),
+            ("GRANT SELECT,TRIGGER ON *.* TO `a`@`%`", true, true),
         ] {
             let privileges = of(&[grant]);
             assert_eq!((privileges.has("SELECT"), privileges.has("TRIGGER")), (select, trigger), "{grant}");
