@@ -166,11 +166,6 @@ impl Address {
         files.into_iter().flatten().filter(|_| self.ssl != SslMode::Disabled)
     }
 
-    /// The account that connects.
-    pub(super) fn user(&self) -> &str {
-        &self.user
-    }
-
     /// Whether the connection stays on this host.
     pub(super) fn is_local(&self) -> bool {
         self.socket.is_some()
@@ -283,7 +278,7 @@ mod tests {
         let pwd = |name: &str| (name == "MYSQL_PWD").then(|| "fromenv".to_owned());
         assert_eq!(Address::parse("mysql://u@h/x", pwd).unwrap().password.as_deref(), Some("fromenv"));
         let address = Address::parse("mysql://%C3%A4:p%40ss@h/x", pwd).unwrap();
-        assert_eq!((address.user(), address.password.as_deref()), ("ä", Some("p@ss")));
+        assert_eq!((address.user.as_str(), address.password.as_deref()), ("ä", Some("p@ss")));
     }
 
     #[test]

@@ -73,7 +73,7 @@ async fn one(
     let grants: Vec<String> = shown.into_iter().flatten().flatten().map(|g| without_password(&g)).collect();
     let concerns = |grant: &String| {
         let everywhere = grant.contains(" ON *.* ") && !grant.starts_with("GRANT USAGE ON *.* ");
-        everywhere || in_database(grant, database).is_some()
+        everywhere || in_database(grant, database, database).is_some()
     };
     let kept = |grant: &String| concerns(grant) || !grant.contains(" ON ");
     if !grants.iter().any(concerns) {
@@ -95,11 +95,15 @@ fn without_password(grant: &str) -> String {
     format!("{text}{}", if options.is_some() { " WITH GRANT OPTION" } else { "" })
 }
 
-/// What follows the database's name in a grant on it or on something in it.
-fn in_database<'a>(grant: &'a str, database: &str) -> Option<(&'a str, &'a str)> {
+/// A grant on this database, or on something in it, as one on another database. None: it is on something else.
+fn in_database(grant: &str, database: &str, other: &str) -> Option<String> {
     // In a grant on a whole database `_` and `%` are escaped, because they stand for other letters.
-    let escaped = database.replace('_', "\\_").replace('%', "\\%");
-    [database, &escaped].iter().find_map(|name| grant.split_once(&format!(" {}.", ident(name))))
+    let escaped = |name: &str| name.replace('_', "\\_").replace('%', "\\%");
+    let names = [(escaped(database), escaped(other)), (database.to_owned(), other.to_owned())];
+    names.iter().find_map(|(from, to)| {
+        let (before, after) = grant.split_once(&format!(" {}.", ident(from)))?;
+        Some(format!("{before} {}.{after}", ident(to)))
+    })
 }
 
 /// Creates the accounts that are missing on the server, and returns their names.
@@ -132,10 +136,7 @@ pub(super) async fn grant(
     let mut warnings = Vec::new();
     for account in accounts.iter().filter(|a| created.contains(&a.name)) {
         for grant in &account.grants {
-            let sql = match in_database(grant, from) {
-                Some((before, after)) => format!("{before} {}.{after}", ident(to)),
-                None => grant.clone(),
-            };
+            let sql = in_database(grant, from, to).unwrap_or_else(|| grant.clone());
             if let Err(e) = session.execute(&sql, &format!("granting {} what it had", account.name)).await {
                 warnings.push(Warning::new("grant_left_out", e.message()));
             }
@@ -164,10 +165,11 @@ mod tests {
     fn grants_are_told_without_passwords_and_for_another_database() {
         let grant = "GRANT SELECT ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*ABC' WITH GRANT OPTION";
         assert_eq!(without_password(grant), "GRANT SELECT ON *.* TO `u`@`%` WITH GRANT OPTION");
+        let moved = |grant, from, to| in_database(grant, from, to);
         let grant = "GRANT SELECT ON `my\\_shop`.* TO `u`@`%`";
-        assert_eq!(in_database(grant, "my_shop"), Some(("GRANT SELECT ON", "* TO `u`@`%`")));
-        assert_eq!(in_database("GRANT SELECT ON `shop`.`t` TO `u`@`%`", "other"), None);
+        assert_eq!(moved(grant, "my_shop", "a_b").as_deref(), Some("GRANT SELECT ON `a\\_b`.* TO `u`@`%`"));
+        assert_eq!(moved("GRANT SELECT ON `shop`.`t` TO `u`@`%`", "other", "x"), None);
         let routine = "GRANT EXECUTE ON PROCEDURE `shop`.`p` TO `u`@`%`";
-        assert_eq!(in_database(routine, "shop"), Some(("GRANT EXECUTE ON PROCEDURE", "`p` TO `u`@`%`")));
+        assert_eq!(moved(routine, "shop", "x").as_deref(), Some("GRANT EXECUTE ON PROCEDURE `x`.`p` TO `u`@`%`"));
     }
 }

@@ -104,15 +104,11 @@ impl MyTarget {
     async fn begin(&mut self, mut catalog: Catalog, data: &[StoredFile]) -> Result<()> {
         fit(&mut catalog, &self.options)?;
         let mut outside = self.server.connect_outside(Role::Catalog).await?;
-        let mut warnings = collations::adapt(&mut outside, &mut catalog).await?;
+        let warnings = collations::adapt(&mut outside, &mut catalog).await?;
         if self.options.globals {
             let result = globals::create(&mut outside, &catalog.accounts, &mut self.created).await;
             self.accounts.clone_from(&catalog.accounts);
             result?;
-            if !self.options.no_privileges {
-                let names = (catalog.database.as_str(), self.server.database());
-                warnings.extend(globals::grant(&mut outside, &catalog.accounts, &self.created, names).await?);
-            }
         }
         outside.close().await;
         let mut tables = HashMap::new();
@@ -331,6 +327,11 @@ impl Target for MyTarget {
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
         if !self.options.rehearsal {
             build::enable_events(&mut session, &restore.catalog).await?;
+        }
+        if !self.options.no_privileges {
+            let names = (restore.catalog.database.as_str(), self.server.database());
+            let told = globals::grant(&mut session, &self.accounts, &self.created, names).await?;
+            restore.warnings.extend(told);
         }
         session.close().await;
         Ok(std::mem::take(&mut restore.warnings))

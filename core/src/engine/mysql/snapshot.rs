@@ -71,7 +71,8 @@ impl Taken {
         picks.check(database, all.iter().map(String::as_str))?;
         let mut tables = tables::read(&mut session, database).await?;
         tables.retain(|table| picks.takes(database, &table.name));
-        guard_tables(&mut guard, database, &tables).await?;
+        guard.execute("START TRANSACTION READ ONLY", "guarding the tables").await?;
+        touch(&mut guard, database, &tables).await?;
         let before = catalog::fingerprint(&mut session, database).await?;
         let (mut readers, fewer) = open_up_to(jobs.max(1), || reader(server)).await?;
         let mut warnings: Vec<Warning> = fewer.into_iter().collect();
@@ -97,11 +98,13 @@ impl Taken {
         // Whatever happened, nobody is to wait for us any longer.
         release(&mut session, hold).await?;
         let point = point?;
+        // Whoever waits to change a table lets nobody else at it who was not there before. So each reader is, now.
+        try_join_all(readers.iter_mut().map(|reader| touch(reader, database, &tables))).await?;
         let (catalog, told) = catalog::read(&mut session, database, &tables, picks).await?;
         warnings.extend(told);
-        warnings.extend(privileges::warn(&mut session, database).await?);
         // Whoever takes definitions only, or not the rows of some, still gets all of the definitions.
         tables.retain(|table| picks.takes_rows(database, &table.name));
+        warnings.extend(privileges::warn(&mut session, database).await?);
         if catalog::fingerprint(&mut session, database).await? != before {
             return Err(changed("definitions changed while they were read"));
         }
@@ -127,22 +130,24 @@ async fn open(session: &mut Session) -> Result<()> {
     session.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "opening the snapshot").await
 }
 
-/// Makes sure that no table is changed, emptied or dropped until the guard's transaction ends. Rows can be written as
+/// Makes sure that no table is changed, emptied or dropped until the session's transaction ends. Rows can be written as
 /// before. Finds out as well whether the tables may be read, before anything else is done.
-async fn guard_tables(guard: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
-    guard.execute("START TRANSACTION READ ONLY", "guarding the tables").await?;
+async fn touch(session: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
+    let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}");
+    session.execute(&wait, "setting up the session").await?;
     let mut closed = Vec::new();
     for table in tables {
         let columns: Vec<&str> = table.columns.iter().map(|c| c.select.as_str()).collect();
         let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
         let sql = format!("SELECT {columns} FROM {} LIMIT 0", qualified(database, &table.name));
-        match guard.conn.query_drop(&sql).await {
+        match session.conn.query_drop(&sql).await {
             Ok(()) => {}
             Err(e) if is_denied(&e) => closed.push(table.name.as_str()),
             Err(e) => {
-                let gone = is_gone(&e);
+                // A migration waits for us: it goes first.
+                let again = is_gone(&e) || number(&e) == Some(LOCK_WAIT_TIMEOUT);
                 let e = failure(format_args!("reading {}", table.name), e);
-                return Err(if gone { changed(e.message()) } else { e });
+                return Err(if again { changed(e.message()) } else { e });
             }
         }
     }
