@@ -9,8 +9,6 @@ use crate::engine::mysql::select::Picks;
 use crate::error::Result;
 use crate::report::Check;
 
-use crate::engine::mysql::select::Picks;
-
 use super::Visit;
 
 pub(super) async fn privileges(v: &mut Visit<'_>) -> Result<Check> {
