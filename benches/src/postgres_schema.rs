@@ -9,14 +9,16 @@
 use std::process::Command;
 
 use benches::{contender, measure, print_table, release_binary};
-use testkit::{PgVersion, Postgres, sample_data, tool};
+use testkit::{PgVersion, Postgres, Setup, sample_data, tool};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let tables: u32 = arguments.next().map_or(5000, |s| s.parse().expect("TABLES is a number"));
     let runs: usize = arguments.next().map_or(3, |s| s.parse().expect("RUNS is a number"));
     let data = sample_data().expect("the bench needs the recipe beside the clone");
-    let server = Postgres::start(PgVersion::V15).expect("PostgreSQL 15 is not installed");
+    // pg_dump keeps a lock on every sequence as well: the default of 64 is too small for it.
+    let setup = Setup::default().set("max_locks_per_transaction=256");
+    let server = Postgres::start_with(PgVersion::V15, &setup).expect("PostgreSQL 15 is not installed");
     let bin = server.tool("pg_dump");
     let bin = bin.parent().unwrap().display();
     let path = format!("{bin}:{}", std::env::var("PATH").unwrap());

@@ -109,6 +109,7 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
 ///
 /// # Errors
 /// `UnsupportedDatabase` when it is none that is known; `Damaged`.
+#[cfg_attr(not(feature = "mysql"), allow(unused_variables))]
 pub(crate) fn open(input: Box<dyn Read + Send>, wanted: Option<EngineKind>) -> Result<StockDump> {
     let (head, input) = peek(input)?;
     #[cfg(feature = "mysql")]
@@ -124,7 +125,7 @@ pub(crate) fn open(input: Box<dyn Read + Send>, wanted: Option<EngineKind>) -> R
         return result;
     }
     #[cfg(not(feature = "postgres"))]
-    drop((head, input, wanted));
+    drop((head, input));
     Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here").next(
         "give a dump of pg_dump, pg_dumpall, mysqldump or mariadb-dump, as it is or compressed by gzip, zstd or lz4",
     ))

@@ -17,6 +17,8 @@ mod half_restored;
 mod hygiene;
 mod interop;
 mod layers;
+mod mariadb_around;
+mod mariadb_classic;
 mod mariadb_life;
 mod memory;
 mod memory_promised;

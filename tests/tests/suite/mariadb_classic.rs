@@ -63,9 +63,8 @@ fn old_script(server: &MariaDb, options: &[&str], folder: &Path, name: &str) -> 
     let arguments: Vec<_> = dump.get_args().map(|a| a.to_str().unwrap().to_owned()).collect();
     let pack = if name.contains(".gz") { "gzip" } else { "cat" };
     let seal = if name.ends_with(".enc") { "openssl enc -aes-256-cbc -pbkdf2 -salt -pass env:KEY" } else { "cat" };
-    let line = format!(
-        "set -euo pipefail; mariadb-dump \"$@\" | {pack} | {seal} > {name}; sha256sum {name} > {name}.sha256"
-    );
+    let line =
+        format!("set -euo pipefail; mariadb-dump \"$@\" | {pack} | {seal} > {name}; sha256sum {name} > {name}.sha256");
     let mut shell = Command::new("bash");
     shell.args(["-c", &line, "bash"]).args(arguments).current_dir(folder);
     tool(shell.env("KEY", PASSPHRASE).env("MYSQL_PWD", server.password()));
@@ -86,10 +85,19 @@ async fn scripts_of_every_kind_are_listed_verified_and_restored_the_same() {
     let kinds: [(&str, &[&str]); 6] = [
         ("backup-20240101-020000.sql", &["script_shop"]),
         ("backup-20240102-020000.sql.gz", &["--hex-blob", "--databases", "script_shop"]),
-        ("backup-20240103-020000.sql.gz.enc", &["--skip-extended-insert", "--complete-insert", "--no-autocommit", "script_shop"]),
-        ("backup-20240104-020000.sql.gz", &["--skip-opt", "--create-options", "--quick", "--replace", "--flush-logs", "script_shop"]),
+        (
+            "backup-20240103-020000.sql.gz.enc",
+            &["--skip-extended-insert", "--complete-insert", "--no-autocommit", "script_shop"],
+        ),
+        (
+            "backup-20240104-020000.sql.gz",
+            &["--skip-opt", "--create-options", "--quick", "--replace", "--flush-logs", "script_shop"],
+        ),
         ("backup-20240105-020000.sql", &["--add-drop-database", "--add-drop-trigger", "--databases", "script_shop"]),
-        ("backup-20240106-020000.sql.gz", &["--compact", "--skip-tz-utc", "--master-data=1", "--tz-utc", "script_shop"]),
+        (
+            "backup-20240106-020000.sql.gz",
+            &["--compact", "--skip-tz-utc", "--master-data=1", "--tz-utc", "script_shop"],
+        ),
     ];
     for (name, options) in kinds {
         old_script(server, options, &folder, name);
@@ -199,13 +207,17 @@ async fn definers_are_left_out_on_request_and_users_always() {
     server.sql("script_owned", "CREATE DEFINER=`gone`@`nowhere` VIEW foreign_view AS SELECT 1 AS one");
     let file = old_script(server, &["script_owned"], &world.path("old"), "owned.sql");
     let text = std::fs::read_to_string(&file).unwrap();
-    let with_users = format!("CREATE USER x IDENTIFIED BY 'y';\nGRANT SELECT ON *.* TO x;\nSET GLOBAL max_connections = 1;\n{text}");
+    let with_users =
+        format!("CREATE USER x IDENTIFIED BY 'y';\nGRANT SELECT ON *.* TO x;\nSET GLOBAL max_connections = 1;\n{text}");
     std::fs::write(&file, with_users).unwrap();
     let vault = old_store(&world.path("old")).await;
     server.drop("script_ownerless");
     let restored =
         vault.restore(file.display().to_string()).target(server.url("script_ownerless")).no_owner().await.unwrap();
-    assert!(restored.warnings.iter().any(|w| w.code == "globals_left_out" && w.message.starts_with('3')), "{restored:?}");
+    assert!(
+        restored.warnings.iter().any(|w| w.code == "globals_left_out" && w.message.starts_with('3')),
+        "{restored:?}"
+    );
     let schema = server.schema("script_ownerless");
     assert!(!schema.contains("`gone`@`nowhere`"), "{schema}");
     assert_eq!(server.sql("", "SELECT COUNT(*) FROM mysql.user WHERE User = 'x'").trim(), "0");

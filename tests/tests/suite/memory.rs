@@ -1,4 +1,4 @@
-//! How much memory a backup and a restore take: a bounded amount, whatever the size of the database.
+//! How much memory a backup, a drill and a restore take: a bounded amount, whatever the size of the database.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use testkit::{PgVersion, Postgres, peak_memory};
 
 const MIB: u64 = 1 << 20;
 
-/// What a backup or a restore may take besides its largest row, in a build without optimizations.
+/// What each may take besides its largest row, in a build without optimizations.
 const BOUND: u64 = 100 * MIB;
 
 /// By so much the peaks of two equal runs may differ: the allocator's arenas depend on which thread did what.
@@ -17,8 +17,8 @@ const NOISE: u64 = 16 * MIB;
 const ROWS: &str = "INSERT INTO t SELECT i, (SELECT string_agg(encode(sha512(convert_to(i || '.' || k, 'UTF8')), 'base64'), '') \
                     FROM generate_series(1, 11) k) FROM generate_series(1, 100000) i";
 
-/// The peaks of a backup and of a restore by the command line, in bytes.
-fn peaks(server: &Postgres, folder: &Path, source: &str, jobs: &str) -> [u64; 2] {
+/// The peaks of a backup, of its drill and of its restore by the command line, in bytes.
+fn peaks(server: &Postgres, folder: &Path, source: &str, jobs: &str) -> [(&'static str, u64); 3] {
     let key = folder.join("key");
     // Not a passphrase: stretching one takes 64 MiB for a moment, behind which all else could hide.
     std::fs::write(&key, format!("raw:{}", "5a".repeat(32))).unwrap();
@@ -33,11 +33,12 @@ fn peaks(server: &Postgres, folder: &Path, source: &str, jobs: &str) -> [u64; 2]
         finished.peak_bytes
     };
     let backup = run(&["backup", "--quiet", "--database", &server.url(source)]);
+    let drill = run(&["drill", "latest", "--quiet", "--database", &server.url(source)]);
     let restore = run(&["restore", "latest", "--quiet", "--target", &server.url(&target)]);
     let size = "SELECT count(*), sum(length(v)) FROM t";
     assert_eq!(server.psql(&target, size), server.psql(source, size));
     server.drop(&target);
-    [backup, restore]
+    [("backup", backup), ("drill", drill), ("restore", restore)]
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn memory_does_not_grow_with_the_database() {
     let large = peaks(server, folder.path(), "memory", "2");
     server.drop("memory");
     println!("{small:?}, twice as large {large:?}");
-    for (what, (small, large)) in ["backup", "restore"].into_iter().zip(small.into_iter().zip(large)) {
+    for ((what, small), (_, large)) in small.into_iter().zip(large) {
         assert!(small > MIB && large <= BOUND, "{what}: {large} bytes");
         assert!(large <= small + NOISE, "{what}: {small} bytes, and {large} for twice as much");
     }
@@ -77,7 +78,7 @@ fn huge_rows_take_at_most_three_times_the_size_of_one() {
         "CREATE UNLOGGED TABLE a AS TABLE t; CREATE UNLOGGED TABLE b AS TABLE t; CREATE UNLOGGED TABLE c AS TABLE t",
     );
     server.psql("memory_row", &format!("CREATE UNLOGGED TABLE d AS SELECT repeat('small', {} / 5) AS v", ROW));
-    for (what, peak) in ["backup", "restore"].into_iter().zip(peaks(server, folder.path(), "memory_row", "4")) {
+    for (what, peak) in peaks(server, folder.path(), "memory_row", "4") {
         println!("{what}: {peak}");
         assert!(peak <= BOUND + 3 * ROW, "{what}: {peak} bytes");
     }

@@ -166,6 +166,11 @@ impl Address {
         files.into_iter().flatten().filter(|_| self.ssl != SslMode::Disabled)
     }
 
+    /// The account that connects.
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
     /// Whether the connection stays on this host.
     pub(super) fn is_local(&self) -> bool {
         self.socket.is_some()

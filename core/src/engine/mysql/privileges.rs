@@ -58,7 +58,8 @@ impl Privileges {
         let Some((privileges, on)) = grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON ")) else {
             return;
         };
-        let named = privileges.split(", ").any(|privilege| matches!(privilege, "SELECT" | "ALL PRIVILEGES"));
+        let privileges = whole(privileges);
+        let named = privileges.iter().any(|privilege| matches!(privilege.as_str(), "SELECT" | "ALL PRIVILEGES"));
         self.routines |= named && ["`mysql`.*", "`mysql`.`proc`"].iter().any(|table| on.starts_with(table));
         let set = match scope(on, database) {
             Some(Scope::Global) => &mut self.global,
@@ -66,10 +67,23 @@ impl Privileges {
             Some(Scope::Table) => &mut self.tables,
             None => return,
         };
-        // `SELECT (a, b)` is of columns, and lets nobody read the table.
-        let whole = privileges.split(", ").filter(|privilege| !privilege.contains(['(', ')']));
-        set.extend(whole.map(|privilege| privilege.trim().to_ascii_uppercase()));
+        set.extend(privileges);
     }
+}
+
+/// The privileges that a grant names: `SELECT, SHOW VIEW`, and without spaces those that MySQL 8 brought. `SELECT (a, b)`
+/// is of columns, and lets nobody read the table.
+fn whole(privileges: &str) -> Vec<String> {
+    let mut depth = 0;
+    let parts = privileges.split(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    parts.filter(|privilege| !privilege.contains('(')).map(|privilege| privilege.trim().to_ascii_uppercase()).collect()
 }
 
 /// Privileges that `ALL` on a database does not hold.
@@ -173,7 +187,9 @@ impl Privileges {
             true => (self.routines, "SELECT on mysql.proc", true),
             false => (self.global.contains("SHOW_ROUTINE"), "SHOW_ROUTINE", true),
         };
-        needs(all || seen, "routines of others", privilege, global);
+        // Whoever may run them sees that they are there, and a dump names those that it cannot have.
+        let listed = self.has("EXECUTE") || self.has("ALTER ROUTINE");
+        needs(all || seen || listed, "routines of others", privilege, global);
         hidden
     }
 }
@@ -216,6 +232,8 @@ pub(super) async fn warn(session: &mut Session, database: &str) -> Result<Option
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn of(grants: &[&str]) -> Privileges {
@@ -237,6 +255,7 @@ mod tests {
             ("GRANT SELECT ON `my_shop`.`orders` TO `a`@`%`", false, false),
             ("GRANT SELECT (id, name), TRIGGER ON *.* TO `a`@`%`", false, true),
             ("GRANT `reader` TO `a`@`%`", false, false),
+            ("GRANT SELECT,TRIGGER ON *.* TO `a`@`%`", true, true),
         ] {
             let privileges = of(&[grant]);
             assert_eq!((privileges.has("SELECT"), privileges.has("TRIGGER")), (select, trigger), "{grant}");
@@ -268,6 +287,10 @@ mod tests {
         assert_eq!(hidden.iter().map(|h| h.privilege).collect::<Vec<_>>(), ["SHOW VIEW", "TRIGGER", "EVENT"]);
         assert!(of(&["GRANT ALL PRIVILEGES ON *.* TO `a`"]).hidden(&mariadb).is_empty());
         let mysql = Version::parse("8.0.36");
-        assert_eq!(of(&["GRANT ALL PRIVILEGES ON `my_shop`.* TO `a`"]).hidden(&mysql)[0].privilege, "SHOW_ROUTINE");
+        assert_eq!(
+            of(&["GRANT SELECT ON `my_shop`.* TO `a`"]).hidden(&mysql).last().unwrap().privilege,
+            "SHOW_ROUTINE"
+        );
+        assert!(of(&["GRANT ALL PRIVILEGES ON `my_shop`.* TO `a`"]).hidden(&mysql).is_empty());
     }
 }

@@ -19,11 +19,12 @@ use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
 use super::archive::{END_OF_COPY, Header};
 use super::catalog::{TableData, read_globals};
-use super::connect::{Role, Server, execute, query_one};
+use super::connect::{Role, Server, execute};
 use super::copy::rows_out;
 use super::failure::{failure, state};
 use super::globals;
 use super::large_object;
+use super::large_row;
 use super::plan::{self, Source, Table};
 use super::quote::{literal, qualified};
 use super::snapshot::{Taken, changed, is_gone, rows_are_of_one_moment};
@@ -150,12 +151,8 @@ impl PgSnapshot {
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
             if let Some(mut reader) = self.reader_of(part, table).await? {
-                let large = match any_large_row {
-                    Some(sql) => query_one(&mut reader.conn, &sql, &doing).await?.as_deref() == Some("t"),
-                    None => false,
-                };
+                let large = large_row::is_among(&mut reader.conn, any_large_row.as_deref(), &doing).await?;
                 if large {
-                    // A row is in memory two or three times while it is received: one such row at a time.
                     self.turns.wait(part, 1).await;
                 }
                 {
@@ -165,9 +162,7 @@ impl PgSnapshot {
                     }
                 }
                 if large {
-                    // The driver keeps the space for a row until it receives something else.
-                    reader.conn.shrink_buffers();
-                    execute(&mut reader.conn, "SELECT", &doing).await?;
+                    large_row::let_go(&mut reader.conn, &doing).await?;
                 }
                 reader.done();
             } else {

@@ -24,6 +24,7 @@ mod failure;
 mod fit;
 mod globals;
 mod large_object;
+mod large_row;
 mod lex;
 mod load;
 mod mapping;

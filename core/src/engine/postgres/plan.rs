@@ -11,7 +11,8 @@ use crate::error::Result;
 
 use super::archive::{self, Archive, END_OF_COPY, Header, blob_file};
 use super::catalog::{Catalog, TableData};
-use super::quote::{ident, idents, qualified};
+use super::large_row;
+use super::quote::{idents, qualified};
 
 /// Large objects are stored in pages of this size; parts begin at their borders.
 const LARGE_OBJECT_PAGE: u64 = 2048;
@@ -162,36 +163,6 @@ pub(super) fn bytes_of(part: usize, bytes: u64, bytes_per_part: u64) -> Range<u6
     first..first.saturating_add(bytes_per_part).min(bytes)
 }
 
-/// A row of more bytes than this is read while no other is.
-const LARGE_ROW: u64 = 8 << 20;
-
-/// A value of more bytes than this is looked at more closely if it is compressed.
-const LARGE_COMPRESSED: u64 = 64 << 10;
-
-/// The query that tells whether there is a large row among those that [`copy_out`] reads with the same arguments; none
-/// if there cannot be.
-///
-/// Values stay where they are: only the sizes in their places are read, and compressed ones of some size are expanded.
-pub(super) fn any_large_row(table: &TableData, blocks: Option<(u64, Option<u64>)>) -> Option<String> {
-    if table.wide.is_empty() {
-        return None;
-    }
-    let size = |column: &String| {
-        let column = ident(column);
-        format!(
-            "CASE WHEN pg_catalog.pg_column_size({column}) < {LARGE_COMPRESSED} OR pg_catalog.pg_column_compression({column}) IS NULL \
-             THEN COALESCE(pg_catalog.pg_column_size({column}), 0) \
-             ELSE pg_catalog.octet_length({column}::pg_catalog.text) END::pg_catalog.int8"
-        )
-    };
-    let sizes: Vec<String> = table.wide.iter().map(size).collect();
-    let rows = format!("FROM ONLY {}{}", qualified(&table.schema, &table.name), condition(table, blocks));
-    Some(format!(
-        "SELECT EXISTS (SELECT FROM (SELECT {} AS size {rows}) AS sizes WHERE size > {LARGE_ROW})",
-        sizes.join(" + ")
-    ))
-}
-
 /// Which rows of a table are read, as a WHERE clause or nothing.
 fn condition(table: &TableData, blocks: Option<(u64, Option<u64>)>) -> String {
     match (blocks, &table.filter) {
@@ -200,6 +171,12 @@ fn condition(table: &TableData, blocks: Option<(u64, Option<u64>)>) -> String {
         (None, Some(filter)) => format!(" {filter}"),
         (None, None) => String::new(),
     }
+}
+
+/// The query that tells whether there is a large row among those that [`copy_out`] reads with the same arguments.
+pub(super) fn any_large_row(table: &TableData, blocks: Option<(u64, Option<u64>)>) -> Option<String> {
+    let name = qualified(&table.schema, &table.name);
+    large_row::any(&table.wide, &format!("FROM ONLY {name}{}", condition(table, blocks)))
 }
 
 /// The statement that reads a table's rows, or those in a range of its blocks.

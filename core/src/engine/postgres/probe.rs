@@ -16,6 +16,7 @@ use super::connect::{Role, Server, execute, query};
 use super::copy::rows_out;
 use super::failure::failure;
 use super::large_object;
+use super::large_row;
 use super::quote::{idents, literal};
 use crate::engine::pool::open_up_to;
 
@@ -54,6 +55,8 @@ pub(super) async fn smoke(server: &Server, sql: &str) -> Result<bool> {
 struct Piece {
     table: usize,
     statement: String,
+    /// The query that tells whether it holds a large row.
+    any_large_row: Option<String>,
 }
 
 /// Counts and hashes these tables' rows on `jobs` connections. What is not there gives no entry.
@@ -62,22 +65,27 @@ pub(super) async fn summarize(server: &Server, tables: &[TableSummary], jobs: us
     let mut found = vec![None; tables.len()];
     let mut pieces = Vec::new();
     for (index, table) in tables.iter().enumerate().filter(|(_, t)| t.name != large_object::SUMMARY) {
-        if let Some(statements) = statements(&mut conns[0], table).await? {
+        if let Some(of_table) = cut(&mut conns[0], index, table).await? {
             found[index] = Some(RowHasher::default());
-            pieces.extend(statements.into_iter().map(|statement| Piece { table: index, statement }));
+            pieces.extend(of_table);
         }
     }
     let more = jobs.min(pieces.len()).saturating_sub(1);
     conns.extend(open_up_to(more, || server.connect(Role::Reader)).await?.0);
     let queue = Mutex::new(pieces.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let next = &next;
+    let (next, one_large) = (&next, &tokio::sync::Mutex::new(()));
     let work = conns.iter_mut().map(|conn| async move {
         let mut done = Vec::new();
         while let Some(piece) = next() {
             let mut hasher = RowHasher::default();
             let doing = format!("reading {}", tables[piece.table].name);
-            rows_out(conn, piece.statement, doing, &mut hasher).try_for_each(|_| async { Ok(()) }).await?;
+            let large = large_row::is_among(conn, piece.any_large_row.as_deref(), &doing).await?;
+            let _alone = if large { Some(one_large.lock().await) } else { None };
+            rows_out(conn, piece.statement, doing.clone(), &mut hasher).try_for_each(|_| async { Ok(()) }).await?;
+            if large {
+                large_row::let_go(conn, &doing).await?;
+            }
             done.push((piece.table, hasher));
         }
         Ok::<_, Error>(done)
@@ -100,38 +108,47 @@ pub(super) async fn summarize(server: &Server, tables: &[TableSummary], jobs: us
     Ok(tables.iter().zip(found).filter_map(summary).collect())
 }
 
-/// The statements that together read all rows of a table; none if it, or one of its columns, is not there.
-async fn statements(conn: &mut PgConnection, table: &TableSummary) -> Result<Option<Vec<String>>> {
+/// The pieces that together are all rows of a table; none if it, or one of its columns, is not there.
+async fn cut(conn: &mut PgConnection, index: usize, table: &TableSummary) -> Result<Option<Vec<Piece>>> {
     let sql = format!(
         "SELECT c.relkind, CASE WHEN m.amname = 'heap' THEN pg_catalog.pg_relation_size(c.oid) \
-           / pg_catalog.current_setting('block_size')::pg_catalog.int8 END, \
-         (SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a \
-           WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-           AND a.attname = ANY (ARRAY[{}]::pg_catalog.text[])) \
+           / pg_catalog.current_setting('block_size')::pg_catalog.int8 END, a.attname, \
+         a.attstorage <> 'p' AND EXISTS (SELECT FROM pg_catalog.pg_class p \
+           WHERE (p.oid = c.oid OR p.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid))) \
+             AND p.reltoastrelid <> 0 AND pg_catalog.pg_relation_size(p.reltoastrelid) > {}) \
          FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam \
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+           AND a.attname = ANY (ARRAY[{}]::pg_catalog.text[]) \
          WHERE c.oid = pg_catalog.to_regclass({}) AND c.relkind IN ('r', 'p')",
+        large_row::FEW,
         table.columns.iter().map(|c| literal(c)).collect::<Vec<_>>().join(", "),
         literal(&table.name)
     );
     let rows = query(conn, &sql, &format!("looking for {}", table.name)).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let text = |i: usize| row.get(i).and_then(Option::as_deref);
-    if text(2) != Some(&table.columns.len().to_string()) {
+    let text = |row: usize, i: usize| rows.get(row)?.get(i)?.as_deref();
+    let columns: Vec<(&str, bool)> =
+        (0..rows.len()).filter_map(|row| Some((text(row, 2)?, text(row, 3) == Some("t")))).collect();
+    if rows.is_empty() || columns.len() != table.columns.len() {
         return Ok(None);
     }
-    let (columns, name) = (idents(&table.columns), &table.name);
-    if text(0) == Some("p") {
-        return Ok(Some(vec![format!("COPY (SELECT {columns} FROM {name}) TO STDOUT")]));
+    let wide: Vec<String> = columns.iter().filter(|(_, wide)| *wide).map(|(name, _)| (*name).to_owned()).collect();
+    let (select, name) = (idents(&table.columns), &table.name);
+    let piece = |rows: String| Piece {
+        table: index,
+        statement: format!("COPY (SELECT {select} {rows}) TO STDOUT"),
+        any_large_row: large_row::any(&wide, &rows),
+    };
+    if text(0, 0) == Some("p") {
+        return Ok(Some(vec![piece(format!("FROM {name}"))]));
     }
-    let select = format!("SELECT {columns} FROM ONLY {name}");
-    let blocks: u64 = text(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let blocks: u64 = text(0, 1).and_then(|n| n.parse().ok()).unwrap_or(0);
     let ranges = (0..blocks.div_ceil(BLOCKS).max(1)).map(|i| {
         let (first, end) = (i * BLOCKS, (i + 1) * BLOCKS);
-        match (blocks <= BLOCKS, end < blocks) {
-            (true, _) => format!("COPY ({select}) TO STDOUT"),
-            (false, true) => format!("COPY ({select} WHERE ctid >= '({first},0)' AND ctid < '({end},0)') TO STDOUT"),
-            (false, false) => format!("COPY ({select} WHERE ctid >= '({first},0)') TO STDOUT"),
-        }
+        piece(match (blocks <= BLOCKS, end < blocks) {
+            (true, _) => format!("FROM ONLY {name}"),
+            (false, true) => format!("FROM ONLY {name} WHERE ctid >= '({first},0)' AND ctid < '({end},0)'"),
+            (false, false) => format!("FROM ONLY {name} WHERE ctid >= '({first},0)'"),
+        })
     });
     Ok(Some(ranges.collect()))
 }

@@ -5,10 +5,9 @@ use crate::engine::mysql::catalog;
 use crate::engine::mysql::catalog::tables;
 use crate::engine::mysql::privileges::{Hidden, Privileges};
 use crate::engine::mysql::quote::literal;
+use crate::engine::mysql::select::Picks;
 use crate::error::Result;
 use crate::report::Check;
-
-use crate::engine::mysql::select::Picks;
 
 use super::Visit;
 

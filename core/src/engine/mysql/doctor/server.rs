@@ -57,7 +57,9 @@ pub(super) async fn authentication(v: &mut Visit<'_>) -> Result<Check> {
         // What the account may not see is what the server asked it for.
         _ => return Ok(Check::pass(NAME, format!("{account} is let in"))),
     };
-    let message = format!("{account} is let in by {plugin}");
+    // A proxy user, or the anonymous account, which is nobody's choice.
+    let other = if user == v.server.address().user() { "" } else { ", another account than the one that was given" };
+    let message = format!("{account} is let in by {plugin}{other}");
     let plain = v.server.address().ssl == SslMode::Disabled && !v.server.address().is_local();
     Ok(match plugin.as_str() {
         "mysql_native_password" => Check::warn(

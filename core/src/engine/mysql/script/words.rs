@@ -224,21 +224,37 @@ pub(super) fn kind(sql: &[u8]) -> Kind {
 }
 
 fn create(rest: &[Token]) -> Kind {
-    let mut words = rest.iter().filter_map(|token| match token {
-        Token::Word(word) if !BEFORE_OBJECT.contains(&word.as_str()) => Some(word.as_str()),
-        _ => None,
-    });
-    match words.next() {
-        Some("database" | "schema") => {
-            let name = rest.iter().skip(1).filter(|t| !is_before_object(t)).find_map(name).unwrap_or_default();
+    let Some(at) = object_at(rest) else { return Kind::Plain };
+    let Some(Token::Word(object)) = rest.get(at) else { return Kind::Plain };
+    match object.as_str() {
+        "database" | "schema" => {
+            let name = rest[at + 1..].iter().filter(|t| !is_before_object(t)).find_map(name).unwrap_or_default();
             Kind::CreateDatabase(name, options(rest))
         }
-        Some("user" | "role" | "server" | "tablespace" | "logfile" | "undo" | "resource") => Kind::Global,
-        Some("event") => Kind::Event,
-        Some("function") if rest.contains(&Token::Word("soname".to_owned())) => {
+        "user" | "role" | "server" | "tablespace" | "logfile" | "undo" | "resource" => Kind::Global,
+        "event" => Kind::Event,
+        "function" if rest.contains(&Token::Word("soname".to_owned())) => {
             Kind::Refused("the server would load a library")
         }
         _ => Kind::Plain,
+    }
+}
+
+/// Where the kind of object stands in what follows CREATE.
+fn object_at(rest: &[Token]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        match rest.get(at)? {
+            // `DEFINER = user@host`, whose parts may be called anything.
+            Token::Word(word) if word == "definer" && rest.get(at + 1) == Some(&Token::Other(b'=')) => {
+                at += 3;
+                if let Some(Token::Variable(_)) = rest.get(at) {
+                    at += 1;
+                }
+            }
+            Token::Word(word) if !BEFORE_OBJECT.contains(&word.as_str()) => return Some(at),
+            _ => at += 1,
+        }
     }
 }
 
@@ -308,14 +324,11 @@ pub(super) fn without_definer(sql: &[u8]) -> Cow<'_, [u8]> {
     const KEY: &[u8] = b"DEFINER";
     /// Of what is before the object's name.
     const HEAD: usize = 1024;
-    let object = tokens(&sql[..sql.len().min(HEAD)]).skip(1).find_map(|token| match token {
-        Token::Word(word) if !BEFORE_OBJECT.contains(&word.as_str()) => Some(word),
-        _ => None,
-    });
+    let head: Vec<Token> = tokens(&sql[..sql.len().min(HEAD)]).collect();
+    let object = head.split_first().filter(|(first, _)| **first == Token::Word("create".to_owned()));
+    let object = object.and_then(|(_, rest)| rest.get(object_at(rest)?));
     let defined = ["view", "trigger", "procedure", "function", "event", "package"];
-    if !matches!(tokens(sql).next(), Some(Token::Word(first)) if first == "create")
-        || !object.is_some_and(|object| defined.contains(&object.as_str()))
-    {
+    if !matches!(object, Some(Token::Word(object)) if defined.contains(&object.as_str())) {
         return Cow::Borrowed(sql);
     }
     let starts = sql.windows(KEY.len()).take(HEAD).enumerate().filter(|(_, window)| window.eq_ignore_ascii_case(KEY));
@@ -377,6 +390,7 @@ mod tests {
                 "/*!50003 CREATE*/ /*!50017 DEFINER=`event`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1 */",
                 Kind::Plain,
             ),
+            ("CREATE DEFINER = root@localhost EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1", Kind::Event),
             ("CREATE DEFINER=CURRENT_USER PROCEDURE `p`() SELECT 1", Kind::Plain),
             ("CREATE TABLE `database` (`user` int)", Kind::Plain),
             ("CREATE FUNCTION f RETURNS STRING SONAME 'x.so'", Kind::Refused("the server would load a library")),

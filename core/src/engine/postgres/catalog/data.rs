@@ -3,6 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use crate::engine::postgres::archive::{Entry, Section};
+use crate::engine::postgres::large_row;
 use crate::engine::postgres::order::{Kind, Node};
 use crate::engine::postgres::quote::{ident, idents, literal, qualified};
 use crate::error::Result;
@@ -57,10 +58,8 @@ pub(super) fn add_table(reader: &mut Reader<'_>, table: &Relation, node: usize, 
 
 /// The columns that can hold large values, where there are enough bytes out of line for one.
 fn wide(table: &Relation) -> Vec<String> {
-    // What the server compresses best takes a 255th of its size: less than this cannot be many megabytes.
-    const FEW: u64 = 64 << 10;
     let can = |c: &&super::relation::Column| !c.dropped && c.generated == '\0' && c.storage != 'p';
-    let columns = table.columns.iter().filter(|_| table.toast_bytes > FEW);
+    let columns = table.columns.iter().filter(|_| table.toast_bytes > large_row::FEW);
     columns.filter(can).map(|c| c.name.clone()).collect()
 }
 
@@ -121,7 +120,8 @@ pub(super) fn add_sequence(reader: &mut Reader<'_>, sequence: &Relation, node: u
     reader.need(value, node);
 }
 
-/// Reads the values of the sequences among these entries, which lie in the sequences themselves.
+/// Reads the values of the sequences among these entries, which lie in the sequences themselves. That locks them, and a
+/// server has room for some thousands of locks only: these end with their query, at its savepoint.
 pub(super) async fn read_sequences(conn: &mut PgConnection, entries: &mut [Entry]) -> Result<()> {
     let mut sequences: Vec<&mut Entry> = entries.iter_mut().filter(|e| e.desc == "SEQUENCE SET").collect();
     for batch in sequences.chunks_mut(SEQUENCES_PER_QUERY) {
@@ -131,7 +131,10 @@ pub(super) async fn read_sequences(conn: &mut PgConnection, entries: &mut [Entry
             .enumerate()
             .map(|(at, entry)| format!("SELECT {at} AS at, last_value, is_called FROM {}", path(entry)))
             .collect();
-        for row in row::query(conn, &parts.join(" UNION ALL ")).await? {
+        let query = parts.join(" UNION ALL ");
+        let query =
+            format!("SAVEPOINT sequences; {query}; ROLLBACK TO SAVEPOINT sequences; RELEASE SAVEPOINT sequences");
+        for row in row::query(conn, &query).await? {
             let (value, called) = (row.text("last_value")?, row.flag("is_called")?);
             if let Some(entry) = batch.get_mut(row.number::<usize>("at")?) {
                 entry.defn = format!("SELECT pg_catalog.setval({}, {value}, {called});\n", literal(&path(entry)));

@@ -153,10 +153,26 @@ async fn a_restored_schema_reads_back_the_same() {
 }
 
 #[tokio::test]
+async fn no_sequence_stays_locked() {
+    let _alone = SERVER.lock().await;
+    let Some(mut conn) = database("sequences").await else { return };
+    run(&mut conn, "CREATE SEQUENCE a; CREATE SEQUENCE b; SELECT nextval('b'), nextval('b')").await;
+    run(&mut conn, "BEGIN").await;
+    let mut catalog = read(&mut conn).await.unwrap();
+    read_sequences(&mut conn, &mut catalog).await.unwrap();
+    let values: Vec<_> = catalog.entries.iter().filter(|e| e.desc == "SEQUENCE SET").map(|e| e.defn.as_str()).collect();
+    let set = |name: &str, value: &str| format!("SELECT pg_catalog.setval('public.{name}', {value});\n");
+    assert_eq!(values, [set("a", "1, false"), set("b", "2, true")]);
+    let locked = "SELECT l.relation FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'S'";
+    assert_eq!(row::query(&mut conn, locked).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
 async fn entries_are_numbered_and_come_after_what_they_depend_on() {
     let _alone = SERVER.lock().await;
     let Some(mut conn) = database("numbers").await else { return };
     load_everything(&mut conn).await;
+    run(&mut conn, "BEGIN").await;
     let mut catalog = read(&mut conn).await.unwrap();
     read_sequences(&mut conn, &mut catalog).await.unwrap();
     let mut seen = HashMap::new();
