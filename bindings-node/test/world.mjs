@@ -81,7 +81,7 @@ export function script(text, options) {
   return run(process.execPath, ['--input-type=module', '-'], { cwd: import.meta.dirname, input: text, ...options })
 }
 
-/** A PostgreSQL database of its own, or null where there is no server: `with-postgres` starts one. */
+/** A PostgreSQL database of its own, or null where there is no server: `with-servers` starts one. */
 export function postgres(name, sql) {
   const server = process.env.LASTGOOD_TEST_POSTGRES_URL
   if (!server) return null

@@ -374,7 +374,7 @@ export interface ConnectionStats {
 export interface ConsistencyPoint {
   /** When the snapshot was taken, by the database's clock where it has one. */
   readonly at: Date
-  /** What `position` is: `lsn` (PostgreSQL) or `change_counter` (SQLite, of the file header). */
+  /** What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB) or `change_counter` (SQLite, of the file header). */
   readonly kind: string
   /** The position, as the database writes it. */
   readonly position: string
@@ -473,6 +473,8 @@ export interface DrillReport {
 export type EngineKind =
   /** PostgreSQL, dumped as pg_dump's directory format. */
   | "postgres"
+  /** MySQL or MariaDB, dumped in mydumper's layout. */
+  | "mysql"
   /** SQLite, dumped as the database file itself. */
   | "sqlite"
 
@@ -1291,7 +1293,7 @@ export interface VaultOptions {
   alerts?: Alerts | undefined
   /** Take a passphrase although it is weak. */
   allowWeakPassphrase?: boolean | undefined
-  /** URL of the database to back up: `postgres://…`, `sqlite:path`. */
+  /** URL of the database to back up: `postgres://…`, `mysql://…`, `sqlite:path`. */
   database?: Secret | undefined
   /** File with age or SSH identities that open the store. */
   identityFile?: string | undefined

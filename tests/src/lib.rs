@@ -14,6 +14,8 @@ mod clock;
 mod env;
 mod faulty;
 mod listener;
+mod mariadb;
+mod mysql8;
 mod pgbouncer;
 mod postgres;
 mod proxy;
@@ -29,10 +31,14 @@ pub use clock::ManualClock;
 pub use env::{node_modules, python, venv};
 pub use faulty::{Call, Fault, FaultyStore, Verb};
 pub use listener::{Listener, Received};
+pub use mariadb::{MariaDb, MariaDbSetup};
+pub use mysql8::{MySql8, Sha2};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{PgVersion, Postgres, Setup};
 pub use proxy::Proxy;
-pub use sample::{load_chinook, load_chinook_sqlite, load_sakila, sample_data};
+pub use sample::{
+    load_chinook, load_chinook_mariadb, load_chinook_sqlite, load_sakila, load_sakila_mariadb, sample_data,
+};
 pub use seaweedfs::SeaweedFs;
 pub use server::{tool, wait_until};
 pub use skip::{missing, skip};

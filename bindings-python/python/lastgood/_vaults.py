@@ -72,7 +72,7 @@ class Vault(SyncVault):
         Args:
             alerts: Who is told when something failed, works again, or looks odd. Absent: as the environment says.
             allow_weak_passphrase: Take a passphrase although it is weak.
-            database: URL of the database to back up: `postgres://…`, `sqlite:path`.
+            database: URL of the database to back up: `postgres://…`, `mysql://…`, `sqlite:path`.
             identity_file: File with age or SSH identities that open the store.
             key: What opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
             key_file: File that holds the key.
@@ -876,7 +876,7 @@ class AsyncVault(AsyncVaultBase):
         Args:
             alerts: Who is told when something failed, works again, or looks odd. Absent: as the environment says.
             allow_weak_passphrase: Take a passphrase although it is weak.
-            database: URL of the database to back up: `postgres://…`, `sqlite:path`.
+            database: URL of the database to back up: `postgres://…`, `mysql://…`, `sqlite:path`.
             identity_file: File with age or SSH identities that open the store.
             key: What opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
             key_file: File that holds the key.

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 
 /// The first bytes, by which kinds of files are told apart.
-pub(crate) const HEAD: usize = 512;
+pub(crate) const HEAD: usize = 4 << 10;
 
 /// A dump that is read from its beginning to its end.
 pub(crate) struct StockDump {
@@ -76,7 +76,10 @@ pub(crate) struct OneFile {
 
 /// A piece of such a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such files"))]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "these engines have such files")
+)]
 pub(crate) enum Piece {
     /// These bytes.
     Bytes(Vec<u8>),
@@ -93,25 +96,39 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
     if engine == EngineKind::Postgres {
         return super::postgres::one_file(schema);
     }
+    #[cfg(feature = "mysql")]
+    if engine == EngineKind::Mysql {
+        return super::mysql::one_file(schema);
+    }
     let _ = schema;
     Err(Error::new(Code::UnsupportedDatabase, format!("there are no classic artifacts of {engine}"))
         .next("export it as a directory"))
 }
 
-/// Opens a dump by what it begins with.
+/// Opens a dump by what it begins with. A script that tells nothing of whose it is, is of the engine it is wanted for.
 ///
 /// # Errors
 /// `UnsupportedDatabase` when it is none that is known; `Damaged`.
-pub(crate) fn open(input: Box<dyn Read + Send>) -> Result<StockDump> {
+#[cfg_attr(not(feature = "mysql"), allow(unused_variables))]
+pub(crate) fn open(input: Box<dyn Read + Send>, wanted: Option<EngineKind>) -> Result<StockDump> {
     let (head, input) = peek(input)?;
+    #[cfg(feature = "mysql")]
+    {
+        use super::mysql;
+        let wanted = wanted == Some(EngineKind::Mysql) && mysql::may_be_stock_dump(&head);
+        if mysql::is_stock_dump(&head) || (wanted && !head.starts_with(b"--\n-- PostgreSQL")) {
+            return Ok(mysql::open_stock_dump(input));
+        }
+    }
     #[cfg(feature = "postgres")]
     if let Some(result) = super::postgres::open_stock_dump(&head, input) {
         return result;
     }
     #[cfg(not(feature = "postgres"))]
     drop((head, input));
-    Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here")
-        .next("give a dump of pg_dump or pg_dumpall, as it is or compressed by gzip, zstd or lz4"))
+    Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here").next(
+        "give a dump of pg_dump, pg_dumpall, mysqldump or mariadb-dump, as it is or compressed by gzip, zstd or lz4",
+    ))
 }
 
 /// Opens a dump that is a folder: what its file `toc.dat` says, and the names of all its files.
@@ -129,9 +146,15 @@ pub(crate) fn open_folder(toc: &[u8], names: &[String]) -> Result<StockFolder> {
 
 /// Whether a file begins as a dump does that [`open`] opens.
 pub(crate) fn is_known(head: &[u8]) -> bool {
+    #[cfg(feature = "mysql")]
+    if super::mysql::is_stock_dump(head) {
+        return true;
+    }
     #[cfg(feature = "postgres")]
     return super::postgres::is_stock_dump(head);
-    #[cfg(not(feature = "postgres"))]
+    #[cfg(all(feature = "mysql", not(feature = "postgres")))]
+    return super::mysql::may_be_stock_dump(head);
+    #[cfg(not(any(feature = "mysql", feature = "postgres")))]
     {
         let _ = head;
         false

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
-use crate::id::{BackupId, DatabaseName};
+use crate::id::{BackupId, DatabaseName, EngineKind};
 use crate::report::ProofKind;
 
 /// The repository marker.
@@ -215,8 +215,9 @@ pub(crate) fn artifact_checksum(name: &str) -> String {
 }
 
 /// An artifact's name, made as scripts make it.
-pub(crate) fn artifact(id: &BackupId, sealed: bool) -> String {
-    format!("{id}.dump.gz{}", if sealed { ".enc" } else { "" })
+pub(crate) fn artifact(id: &BackupId, engine: EngineKind, sealed: bool) -> String {
+    let kind = if engine == EngineKind::Mysql { "sql" } else { "dump" };
+    format!("{id}.{kind}.gz{}", if sealed { ".enc" } else { "" })
 }
 
 /// The time that an artifact's name tells: `backup-20240101-020000.dump.gz`.

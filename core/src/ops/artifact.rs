@@ -140,12 +140,12 @@ impl Artifact {
     }
 
     /// Opens it far enough to know what is in it.
-    async fn open(&self, lanes: usize, run: &Run) -> Result<Opened> {
+    async fn open(&self, lanes: usize, wanted: Option<EngineKind>, run: &Run) -> Result<Opened> {
         match &self.kind {
             Kind::File(bytes) => {
                 let feed = Feed::new(&self.repository, &self.name, *bytes, run);
                 let passphrase = self.passphrase.clone();
-                let dump = aside(move || stock::open(unwrap(Box::new(feed), passphrase.as_ref())?)).await;
+                let dump = aside(move || stock::open(unwrap(Box::new(feed), passphrase.as_ref())?, wanted)).await;
                 let dump = dump.map_err(|e| e.at(&self.name))?;
                 Ok(Opened {
                     engine: dump.engine,
@@ -207,7 +207,7 @@ pub(crate) async fn verify(artifact: &Artifact, run: &Run) -> Result<VerifyRepor
     run.begin(Phase::Verifying, Some(artifact.bytes()));
     let work = async {
         let side = artifact.check_side().await?;
-        let mut opened = artifact.open(1, run).await?;
+        let mut opened = artifact.open(1, None, run).await?;
         let mut files = 0;
         let mut raw_bytes = opened.schema.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         for lane in &mut opened.lanes {
@@ -270,7 +270,7 @@ pub(super) async fn restore_with_origin(
     let began = Instant::now();
     run.begin(Phase::Preparing, None);
     let side = run.until_cancelled(artifact.check_side()).await?;
-    let opened = run.until_cancelled(artifact.open(options.jobs, run)).await?;
+    let opened = run.until_cancelled(artifact.open(options.jobs, Some(engine.kind()), run)).await?;
     if opened.engine != engine.kind() {
         let what = format!("{} is of {}, the target is {}", artifact.name, opened.engine, engine.kind());
         return Err(Error::new(Code::UnsupportedDatabase, what).next(format!("give a {} target", opened.engine)));

@@ -47,7 +47,7 @@ pub struct VaultBuilder {
 }
 
 impl VaultBuilder {
-    /// The database to back up: `postgres://…`, `sqlite:path`.
+    /// The database to back up: `postgres://…`, `mysql://…`, `sqlite:path`.
     #[must_use]
     pub fn database(mut self, url: impl Into<String>) -> Self {
         self.database = Some(Secret::new(url.into()));

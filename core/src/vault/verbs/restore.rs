@@ -156,6 +156,7 @@ impl Perform for Restore {
             map: self.map,
             clean: self.clean,
             no_superuser: self.no_superuser,
+            rehearsal: false,
             from_database: self.from_database,
         };
         if let Some(artifact) = vault.artifact(&self.backup, self.artifact_passphrase).await? {

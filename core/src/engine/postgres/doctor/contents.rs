@@ -1,10 +1,11 @@
 //! What the database holds, and what of it a backup has.
 
+use crate::engine::findings::listed;
 use crate::engine::{self, DoctorOptions};
 use crate::error::{Code, Result};
 use crate::report::Check;
 
-use super::{Visit, listed};
+use super::Visit;
 use crate::engine::postgres::catalog;
 use crate::engine::postgres::connect::execute;
 use crate::engine::postgres::privileges::Closed;
