@@ -243,7 +243,7 @@ async fn statistics_tell_what_the_server_knows_and_the_account_may_see() {
     assert!(stats.longest_transaction_seconds.is_some(), "{stats:?}");
     let health = world.vault(&url).await.health().await.unwrap();
     assert_eq!(health.database.as_deref(), Some("connected"), "{health:?}");
-    let metrics = world.vault(&url).await.metrics_text().await.unwrap();
+    let metrics = world.vault(&url).await.metrics().await.unwrap();
     assert!(metrics.contains("lastgood_db_"), "{metrics}");
 
     // An account that may see little gets the rest.
