@@ -13,7 +13,7 @@ const SMALL: &str = "CREATE TABLE item (id INT AUTO_INCREMENT PRIMARY KEY, name 
     CREATE TABLE log (what VARCHAR(100)) ENGINE=MyISAM;
     CREATE TRIGGER named BEFORE INSERT ON item FOR EACH ROW SET NEW.name = TRIM(NEW.name);
     CREATE PROCEDURE nothing() SELECT 1;
-    CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01' DO DELETE FROM log;";
+    CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DO DELETE FROM log;";
 
 async fn examine(world: &World, url: &str) -> DoctorReport {
     world.builder(url).doctor().await
@@ -203,7 +203,7 @@ async fn accounts_authenticate_by_every_kind_of_password() {
             &format!("CREATE USER {user} {by}; GRANT ALL ON auth.* TO {user}; GRANT SELECT ON mysql.* TO {user}"),
         );
         let report = examine(&world, &server.url_of(user, "p4ss", "auth")).await;
-        let status = if user == "native" { CheckStatus::Warn } else { CheckStatus::Pass };
+        let status = if user != "ed" { CheckStatus::Warn } else { CheckStatus::Pass };
         found(&report, "authentication", status, user);
         let wrong = world.builder(&server.url_of(user, "wrong", "auth")).open().await.unwrap();
         must_fail(wrong.database_stats().await, Code::DatabaseDenied, user);
