@@ -32,7 +32,7 @@ pub use env::{node_modules, python, venv};
 pub use faulty::{Call, Fault, FaultyStore, Verb};
 pub use listener::{Listener, Received};
 pub use mariadb::{MariaDb, MariaDbSetup};
-pub use mysql8::{MySql8, Sha2};
+pub use mysql8::{MySql8, Sha2, Table};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{PgVersion, Postgres, Setup};
 pub use proxy::Proxy;

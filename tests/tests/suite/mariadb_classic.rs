@@ -29,7 +29,7 @@ CREATE PROCEDURE many(IN n INT) BEGIN DECLARE i INT DEFAULT 0; WHILE i < n DO SE
 SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'//
 CREATE PROCEDURE "ansi"() BEGIN SELECT '\' AS "a;b"; END//
 SET sql_mode = DEFAULT//
-CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01' DO BEGIN DELETE FROM log; END//
+CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DO BEGIN DELETE FROM log; END//
 CREATE EVENT never ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM log//
 DELIMITER ;
 "#;
@@ -234,11 +234,11 @@ async fn a_script_becomes_a_backup_and_a_backup_a_script() {
     let file = old_script(server, &["script_import"], &world.path("old"), "backup-20240101-020000.sql.gz.enc");
     let vault = world.builder(&server.url("script_import")).open().await.unwrap();
     let imported = vault.import(file.display().to_string()).await.unwrap();
-    assert_eq!(imported.backup.id.to_string(), "backup-20240101-020000");
+    assert_eq!(imported.id.to_string(), "backup-20240101-020000");
     vault.drill("latest").await.unwrap();
 
     let out = world.path("out");
-    vault.export("latest", &out).format(ExportFormat::Classic).await.unwrap();
+    vault.export("latest").folder(&out).format(ExportFormat::Classic).await.unwrap();
     let name = "backup-20240101-020000.sql.gz.enc";
     // What the runbook says for the day of need.
     server.create("script_by_hand");
