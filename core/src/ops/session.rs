@@ -89,10 +89,15 @@ impl Session {
                 .cloned()
                 .ok_or_else(|| not_found(format!("there is no backup of {} yet", self.database)));
         }
-        if let Some(id) = ids.iter().find(|id| id.as_str() == wanted) {
-            return Ok(id.clone());
-        }
         let short = format!("backup-{wanted}");
+        // A whole id is that backup or none: what begins with it is another one (`…-2`).
+        let whole = [wanted, &short].into_iter().find_map(|text| text.parse::<BackupId>().ok());
+        if let Some(id) = whole {
+            return match ids.contains(&id) {
+                true => Ok(id),
+                false => Err(not_found(format!("there is no backup {id} of {}", self.database))),
+            };
+        }
         let fits =
             |id: &&BackupId| !wanted.is_empty() && (id.as_str().starts_with(wanted) || id.as_str().starts_with(&short));
         match ids.iter().filter(fits).collect::<Vec<_>>()[..] {
