@@ -105,7 +105,7 @@ const STORE: [&str; 13] = [
 ];
 
 /// Waits for an answer, but not for ever.
-async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
         Err(Error::new(Code::StoreUnavailable, format!("{what}: no answer within {} s", PATIENCE.as_secs()))
             .next("check the network and the store"))
