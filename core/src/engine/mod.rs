@@ -200,6 +200,7 @@ pub fn shortened(name: &str, suffix: &str, max_bytes: usize) -> String {
 }
 
 /// What became of the names that the caller requires, by kind; `None` where he requires none.
+#[allow(dead_code, reason = "a build without engines has nobody to ask")]
 pub(crate) fn required(options: &DoctorOptions, missing: &[String]) -> Option<Check> {
     const NAME: &str = "required";
     let count = options.tables.len() + options.indexes.len();
@@ -217,6 +218,7 @@ pub(crate) fn required(options: &DoctorOptions, missing: &[String]) -> Option<Ch
 }
 
 /// Names for people, at most so many, and how many more there are: `a, b and 3 more`.
+#[allow(dead_code, reason = "a build without engines has nobody to ask")]
 pub(crate) fn some_of(names: impl IntoIterator<Item = impl Display>, at_most: usize) -> String {
     let mut names = names.into_iter();
     let shown: Vec<String> = names.by_ref().take(at_most).map(|name| name.to_string()).collect();
