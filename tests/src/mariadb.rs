@@ -356,6 +356,10 @@ impl MariaDb {
 }
 
 fn init(folder: &Path, data: &Path) {
+    // One at a time, of all test processes: each is a server of its own, and several at once wait for each other's disk.
+    let lock = std::env::temp_dir().join(format!("lastgood-mariadb-{}.lock", rustix::process::geteuid().as_raw()));
+    let lock = std::fs::File::create(lock).unwrap();
+    lock.lock().unwrap();
     let mut install = Command::new("mariadb-install-db");
     install.args([
         "--no-defaults",

@@ -274,14 +274,17 @@ async fn definers_are_kept_mapped_or_dropped() {
     server.sql("", "CREATE OR REPLACE USER definer_old@'%'; CREATE OR REPLACE USER definer_new@'%'");
     server.sql(
         "definers",
-        "CREATE DEFINER=definer_old@'%' VIEW v AS SELECT 1 AS a; CREATE DEFINER=definer_old@'%' PROCEDURE p() SELECT 1",
+        "CREATE DEFINER=definer_old@'%' VIEW v AS SELECT 1 AS a; CREATE DEFINER=definer_old@'%' PROCEDURE p() SELECT 1;
+         CREATE DEFINER=definer_old@'%' EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DO SELECT 1",
     );
     let world = World::new();
     let vault = world.vault(&server.url("definers")).await;
     vault.backup().await.unwrap();
     let definers = || {
         let sql = "SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE() \
-            UNION SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()";
+            UNION SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() \
+            UNION SELECT CONCAT(DEFINER, IF(STATUS = 'ENABLED', '', STATUS)) FROM information_schema.EVENTS \
+            WHERE EVENT_SCHEMA = DATABASE()";
         server.sql("definers_restored", sql).trim().to_owned()
     };
     let restore = || {
