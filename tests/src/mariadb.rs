@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use url::Url;
 
 use crate::certificates::{Authority, Certificate, Installed};
-use crate::server::{Server, as_unprivileged, free_port, hex, random, start_with_ports, tool};
+use crate::server::{Server, as_unprivileged, free_port, hex, random, start_with_ports, tool, wait_until};
 use crate::skip::missing;
 
 /// The superuser of every server started here.
@@ -305,6 +305,24 @@ impl MariaDb {
     /// When the client reports an error.
     pub fn drop(&self, database: &str) {
         self.sql("", &format!("DROP DATABASE IF EXISTS `{database}`"));
+    }
+
+    /// Ends all sessions that are in a database, and waits until they are gone: one that runs a routine does not notice
+    /// that its client went away.
+    ///
+    /// # Panics
+    /// When they do not end.
+    pub fn end_sessions(&self, database: &str) {
+        let sessions =
+            format!("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{database}' AND ID <> CONNECTION_ID()");
+        wait_until("the end of the sessions", || {
+            let sessions = self.sql("", &sessions);
+            for id in sessions.lines() {
+                // It may have ended by itself.
+                drop(self.client("mariadb").args(["-e", &format!("KILL {id}")]).output());
+            }
+            sessions.is_empty()
+        });
     }
 
     /// Whether a database of this name is there.

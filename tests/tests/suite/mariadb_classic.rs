@@ -210,6 +210,7 @@ async fn definers_are_left_out_on_request_and_users_always() {
     let script = std::fs::read(&file).unwrap();
     let users = b"CREATE USER x IDENTIFIED BY 'y';\nGRANT SELECT ON *.* TO x;\nSET GLOBAL max_connections = 1;\n";
     std::fs::write(&file, [&users[..], &script].concat()).unwrap();
+    std::fs::remove_file(file.with_extension("sql.sha256")).unwrap();
     let vault = old_store(&world.path("old")).await;
     server.drop("script_ownerless");
     let restored =

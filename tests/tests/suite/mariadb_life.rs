@@ -170,7 +170,7 @@ async fn a_backup_of_a_database_in_use_shows_one_moment_whatever_the_account_may
         }
         server.sql("", &format!("DROP USER {account}@'%'"));
     }
-    writer.kill().unwrap();
+    server.end_sessions("life_busy");
     writer.wait().unwrap();
     server.drop("life_busy_restored");
     server.drop("life_busy");
@@ -381,7 +381,7 @@ async fn migrations_beside_a_backup_wait_for_it_or_fail_it() {
             Err(e) => assert_eq!(e.code(), Code::DatabaseChanged, "{e}"),
         }
     }
-    migrating.kill().unwrap();
+    server.end_sessions("life_ddl");
     migrating.wait().unwrap();
     println!("{made} of 5 backups were made beside the migrations");
     // Nothing of ours is in anybody's way afterwards.

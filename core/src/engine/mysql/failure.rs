@@ -128,6 +128,7 @@ fn classify(code: u16) -> (Code, &'static str) {
         1045 | 1698 => {
             (Code::DatabaseDenied, "check the account and its password, and from which hosts it may connect")
         }
+        3118 | 4151 => (Code::DatabaseDenied, "the account is locked: ALTER USER … ACCOUNT UNLOCK"),
         1130 => (Code::DatabaseDenied, "let the account connect from this host"),
         1129 => (Code::DatabaseDenied, "the server blocked this host after many errors: FLUSH HOSTS, then try again"),
         1862 | 1820 => (Code::DatabaseDenied, "the account's password has expired: give it a new one"),
