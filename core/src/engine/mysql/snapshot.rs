@@ -26,6 +26,9 @@ const ATTEMPTS: usize = 8;
 /// How long commits, and whoever waits behind us, are held up at most while a lock is being waited for, in seconds.
 const LOCK_WAIT: u32 = 10;
 
+/// The shortest time that all servers wait for a lock, in seconds.
+const SHORT_WAIT: u32 = 1;
+
 /// A snapshot, and the definitions in it.
 pub(super) struct Taken {
     /// Keeps every table as it is until it ends its transaction.
@@ -77,9 +80,10 @@ impl Taken {
             return Err(Error::new(Code::TooManyConnections, format!("{server} has no connection left for reading"))
                 .next("use fewer jobs, or raise max_connections"));
         }
-        // All at once: whoever waits to change a table lets nobody at it who comes later.
-        let all = std::iter::once(&mut guard).chain(&mut readers);
-        try_join_all(all.map(|session| touch(session, database, &tables))).await?;
+        // The guard alone waits for a migration to end. The others come right behind it: a migration that began in between
+        // waits for the guard and lets nobody at the table who comes later, so waiting for it is of no use.
+        touch(&mut guard, database, &tables, LOCK_WAIT).await?;
+        try_join_all(readers.iter_mut().map(|reader| touch(reader, database, &tables, SHORT_WAIT))).await?;
         let before = catalog::fingerprint(&mut session, database).await?;
         let hold = hold(&mut session, database, &tables).await?;
         if hold == Hold::Nothing {
@@ -135,8 +139,8 @@ async fn open(session: &mut Session, database: &str, tables: &[TableData]) -> Re
 
 /// Makes sure that no table is changed, emptied or dropped until the session's transaction ends. Rows can be written as
 /// before. Finds out as well whether the tables may be read, before anything else is done.
-async fn touch(session: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
-    let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}");
+async fn touch(session: &mut Session, database: &str, tables: &[TableData], wait: u32) -> Result<()> {
+    let wait = format!("SET SESSION lock_wait_timeout = {wait}");
     session.execute(&wait, "setting up the session").await?;
     session.execute("START TRANSACTION READ ONLY", "opening the snapshot").await?;
     let mut closed = Vec::new();
