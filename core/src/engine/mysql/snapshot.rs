@@ -30,6 +30,8 @@ const LOCK_WAIT: u32 = 10;
 pub(super) struct Taken {
     /// Keeps every table as it is until it ends its transaction.
     pub(super) guard: Session,
+    /// Whether the guard shows the snapshot, too.
+    pub(super) guard_reads: bool,
     /// Each of them shows the snapshot.
     pub(super) readers: Vec<Session>,
     pub(super) catalog: Catalog,
@@ -66,7 +68,7 @@ impl Taken {
     async fn attempt(server: &Server, picks: &Picks, jobs: usize) -> Result<Self> {
         let database = server.database();
         let mut session = server.connect(Role::Catalog).await?;
-        let mut guard = server.connect(Role::Catalog).await?;
+        let mut guard = reader(server).await?;
         let all = names(&mut session, database).await?;
         picks.check(database, all.iter().map(String::as_str))?;
         let mut tables = tables::read(&mut session, database).await?;
@@ -91,7 +93,9 @@ impl Taken {
                 warnings.push(Warning::new("one_connection", message));
             }
         }
-        let opened = try_join_all(readers.iter_mut().map(|reader| open(reader, database, &tables))).await;
+        let guard_reads = hold != Hold::Nothing;
+        let all = readers.iter_mut().chain(guard_reads.then_some(&mut guard));
+        let opened = try_join_all(all.map(|session| open(session, database, &tables))).await;
         let point = match opened {
             Ok(_) => point(&mut session, &mut readers[0]).await,
             Err(e) => Err(e),
@@ -109,7 +113,7 @@ impl Taken {
         }
         warnings.extend(moving(&tables, hold));
         session.close().await;
-        Ok(Self { guard, readers, catalog, tables, point, warnings })
+        Ok(Self { guard, guard_reads, readers, catalog, tables, point, warnings })
     }
 }
 
