@@ -25,6 +25,12 @@ pub trait DatabaseServer: Sync {
     /// Runs SQL in a database, to the first error, and returns the rows.
     fn run(&self, database: &str, sql: &str) -> String;
 
+    /// Whether SQL succeeds in a database where it may wait a moment for a lock.
+    fn succeeds(&self, database: &str, sql: &str) -> bool;
+
+    /// What the stock tool writes of a database's definitions.
+    fn schema(&self, database: &str) -> String;
+
     /// Every table of a database with its number of rows and a hash of its content that ignores their order.
     fn content(&self, database: &str) -> Vec<String>;
 
@@ -68,6 +74,16 @@ impl DatabaseServer for Postgres {
         self.psql(database, sql)
     }
 
+    fn succeeds(&self, database: &str, sql: &str) -> bool {
+        let mut psql = self.client("psql");
+        psql.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", &format!("SET lock_timeout = 100; {sql}")]);
+        psql.output().unwrap().status.success()
+    }
+
+    fn schema(&self, database: &str) -> String {
+        self.pg_dump_schema(database)
+    }
+
     fn content(&self, database: &str) -> Vec<String> {
         self.content(database)
     }
@@ -105,6 +121,16 @@ impl DatabaseServer for MariaDb {
 
     fn run(&self, database: &str, sql: &str) -> String {
         self.sql(database, sql)
+    }
+
+    fn succeeds(&self, database: &str, sql: &str) -> bool {
+        let mut client = self.client("mariadb");
+        client.args([database, "-e", &format!("SET lock_wait_timeout = 1; {sql}")]);
+        client.output().unwrap().status.success()
+    }
+
+    fn schema(&self, database: &str) -> String {
+        self.schema(database)
     }
 
     fn content(&self, database: &str) -> Vec<String> {

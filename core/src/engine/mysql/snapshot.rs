@@ -68,6 +68,8 @@ impl Taken {
     async fn attempt(server: &Server, picks: &Picks, jobs: usize) -> Result<Self> {
         let database = server.database();
         let mut session = server.connect(Role::Catalog).await?;
+        // Until this session ends, and so only as long as definitions are read.
+        lock_instance(&mut session).await?;
         let mut guard = reader(server).await?;
         let all = names(&mut session, database).await?;
         picks.check(database, all.iter().map(String::as_str))?;
@@ -117,6 +119,24 @@ impl Taken {
     }
 }
 
+/// Keeps everybody from changing definitions, where the server and the account can (MySQL 8, BACKUP_ADMIN). Elsewhere changes
+/// are noticed.
+async fn lock_instance(session: &mut Session) -> Result<()> {
+    if session.version.mariadb || session.version.number < (8, 0, 0) {
+        return Ok(());
+    }
+    session.execute(&lock_wait(), "setting up the session").await?;
+    match session.conn.query_drop("LOCK INSTANCE FOR BACKUP").await {
+        Err(e) if is_denied(&e) => Ok(()),
+        Err(e) if number(&e) == Some(LOCK_WAIT_TIMEOUT) => Err(changed("a migration is running")),
+        other => other.map_err(|e| failure("locking the instance for the backup", e)),
+    }
+}
+
+fn lock_wait() -> String {
+    format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}")
+}
+
 /// The names of all tables, views and sequences.
 async fn names(session: &mut Session, database: &str) -> Result<Vec<String>> {
     let sql = format!("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", literal(database));
@@ -140,8 +160,7 @@ async fn open(session: &mut Session, database: &str, tables: &[TableData]) -> Re
 /// Makes sure that no table is changed, emptied or dropped until the session's transaction ends. Rows can be written as
 /// before. Finds out as well whether the tables may be read, before anything else is done.
 async fn touch(session: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
-    let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}");
-    session.execute(&wait, "setting up the session").await?;
+    session.execute(&lock_wait(), "setting up the session").await?;
     session.execute("START TRANSACTION READ ONLY", "opening the snapshot").await?;
     let mut closed = Vec::new();
     for table in tables {
@@ -168,8 +187,7 @@ async fn touch(session: &mut Session, database: &str, tables: &[TableData]) -> R
 
 /// Holds commits back, by the first way that the account may take.
 async fn hold(session: &mut Session, database: &str, tables: &[TableData]) -> Result<Hold> {
-    let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}");
-    session.execute(&wait, "setting up the session").await?;
+    session.execute(&lock_wait(), "setting up the session").await?;
     let names: Vec<String> = tables.iter().map(|t| format!("{} READ", qualified(database, &t.name))).collect();
     let mut ways = Vec::new();
     if session.version.is_mariadb(10, 4) {
@@ -275,7 +293,8 @@ async fn binlog_of_server(session: &mut Session) -> Result<Option<(String, Optio
     for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
         match session.query(sql, doing).await {
             Ok(rows) => {
-                let row = rows.into_iter().next().unwrap_or_default();
+                // Nothing is shown where no log is written.
+                let Some(row) = rows.into_iter().next() else { continue };
                 let text = |i: usize| row.get(i).cloned().flatten();
                 return Ok(text(0).zip(text(1)).map(|(file, position)| {
                     (format!("{file}:{position}"), text(4).map(|gtid| gtid.replace('\n', "")))
