@@ -9,6 +9,9 @@ use tokio::sync::Notify;
 
 use crate::engine::PartRef;
 
+/// A row of more bytes than this is read while no other is: a driver holds it two or three times while it comes in.
+pub(in crate::engine) const LARGE_ROW: u64 = 8 << 20;
+
 /// The parts of a dump in their order, and which of them were read to their end.
 #[derive(Debug)]
 pub(in crate::engine) struct Turns {

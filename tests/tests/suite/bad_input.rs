@@ -5,7 +5,7 @@ use std::process::Command;
 
 use lastgood::{Code, Vault};
 use serde_json::Value;
-use testkit::{PgVersion, Postgres, SeaweedFs, tool};
+use testkit::{PgVersion, Postgres, SeaweedFs, each_server, tool};
 
 use crate::world::{PASSPHRASE, SMALL, World, files, must_fail, refusal, sqlite_dump};
 
@@ -170,27 +170,30 @@ async fn a_backup_that_is_not_there_and_a_prefix_that_fits_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postgres_target_that_is_not_empty() {
-    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
+async fn a_database_target_that_is_not_empty() {
     let (source, taken) = ("bad_source", "bad_taken");
-    let world = World::new();
-    server.create(source);
-    server.psql(source, "CREATE TABLE t AS SELECT generate_series(1, 10) AS a");
-    let vault = world.vault(&server.url(source)).await;
-    vault.backup().await.unwrap();
-    for sql in [
-        "CREATE TABLE precious (a int); INSERT INTO precious VALUES (1)",
-        "CREATE SCHEMA s",
-        "CREATE FUNCTION f() RETURNS int RETURN 1",
-    ] {
-        server.create(taken);
-        server.psql(taken, sql);
-        let before = (server.pg_dump_schema(taken), server.content(taken));
-        must_fail(vault.restore("latest").target(server.url(taken)).await, Code::TargetNotEmpty, taken);
-        assert_eq!((server.pg_dump_schema(taken), server.content(taken)), before, "{sql}");
+    let function = ["CREATE FUNCTION f() RETURNS int RETURN 1", "CREATE FUNCTION f() RETURNS int NO SQL RETURN 1"];
+    for (server, function) in each_server(function[0], function[1]) {
+        let world = World::new();
+        server.create(source);
+        server.run(source, "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)");
+        let vault = world.vault(&server.url(source)).await;
+        vault.backup().await.unwrap();
+        let something = [
+            "CREATE TABLE precious (a int); INSERT INTO precious VALUES (1)",
+            "CREATE VIEW v AS SELECT 1 AS a",
+            function,
+        ];
+        for sql in something {
+            server.create(taken);
+            server.run(taken, sql);
+            let before = (server.schema(taken), server.content(taken));
+            must_fail(vault.restore("latest").target(server.url(taken)).await, Code::TargetNotEmpty, taken);
+            assert_eq!((server.schema(taken), server.content(taken)), before, "{}: {sql}", server.what());
+        }
+        server.drop(taken);
+        server.drop(source);
     }
-    server.drop(taken);
-    server.drop(source);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,25 +236,26 @@ async fn a_missing_role_and_a_missing_extension() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_server_that_is_gone_or_refuses() {
-    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
-    let world = World::new();
-    // Nobody listens on port 1.
-    let gone = world.vault("postgres://app:hunter2hunter2@127.0.0.1:1/shop").await;
-    let error = gone.backup().await.unwrap_err();
-    assert!(!error.to_string().contains("hunter2"), "{error}");
-    must_fail::<()>(Err(error), Code::DatabaseUnavailable, "127.0.0.1");
+    for (server, (scheme, any)) in each_server(("postgres", "postgres"), ("mysql", "mysql")) {
+        let world = World::new();
+        // Nobody listens on port 1.
+        let gone = world.vault(&format!("{scheme}://app:hunter2hunter2@127.0.0.1:1/shop")).await;
+        let error = gone.backup().await.unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        must_fail::<()>(Err(error), Code::DatabaseUnavailable, "127.0.0.1");
 
-    let wrong = server.url("postgres").replace(server.password(), "hunter2hunter2");
-    let error = world.vault(&wrong).await.backup().await.unwrap_err();
-    assert!(!error.to_string().contains("hunter2"), "{error}");
-    must_fail::<()>(Err(error), Code::DatabaseDenied, "127.0.0.1");
+        let wrong = server.url(any).replace(server.password(), "hunter2hunter2");
+        let error = world.vault(&wrong).await.backup().await.unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        must_fail::<()>(Err(error), Code::DatabaseDenied, "127.0.0.1");
 
-    server.drop("bad_nowhere");
-    let nowhere = world.vault(&server.url("bad_nowhere")).await;
-    must_fail(nowhere.backup().await, Code::DatabaseNotFound, "bad_nowhere");
-    assert!(!server.exists("bad_nowhere"));
-    let listed = nowhere.list().await;
-    assert!(listed.as_ref().map_or(true, Vec::is_empty), "a failed backup is listed: {listed:?}");
+        server.drop("bad_nowhere");
+        let nowhere = world.vault(&server.url("bad_nowhere")).await;
+        must_fail(nowhere.backup().await, Code::DatabaseNotFound, "bad_nowhere");
+        assert!(!server.databases().contains(&"bad_nowhere".to_owned()));
+        let listed = nowhere.list().await;
+        assert!(listed.as_ref().map_or(true, Vec::is_empty), "a failed backup is listed: {listed:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -390,41 +394,41 @@ async fn while_dumping(
     result
 }
 
-const ROWS: &str = "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS pad FROM generate_series(1, 40000) i";
+const ROWS: [&str; 2] = [
+    "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS pad FROM generate_series(1, 40000) i",
+    "CREATE TABLE t AS SELECT seq AS i, REPEAT(MD5(seq), 20) AS pad FROM seq_1_to_40000",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_altered_or_emptied_under_the_dump() {
-    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
-    server.create("bad_altered");
-    server.psql("bad_altered", ROWS);
-    let world = World::new();
-    let vault = world.vault(&server.url("bad_altered")).await;
-    let report = while_dumping("bad_altered", &vault, || {
-        for sql in ["ALTER TABLE t DROP COLUMN pad", "TRUNCATE t", "DROP TABLE t"] {
-            let mut psql = server.client("psql");
-            psql.args(["-Xq", "-d", "bad_altered", "-c", &format!("SET lock_timeout = 100; {sql}")]);
-            assert!(!psql.output().unwrap().status.success(), "`{sql}` was not locked out");
-        }
-        // Rows may change as they like: the snapshot does not see it.
-        server.psql("bad_altered", "DELETE FROM t; INSERT INTO t VALUES (1, 'later')");
-    });
-    assert_eq!(report.await.unwrap().rows, 40_000);
-    vault.drill("latest").await.unwrap();
-    server.drop("bad_altered");
+    for (server, rows) in each_server(ROWS[0], ROWS[1]) {
+        server.create("bad_altered");
+        server.run("bad_altered", rows);
+        let world = World::new();
+        let vault = world.vault(&server.url("bad_altered")).await;
+        let report = while_dumping("bad_altered", &vault, || {
+            for sql in ["ALTER TABLE t DROP COLUMN pad", "TRUNCATE TABLE t", "DROP TABLE t"] {
+                assert!(!server.succeeds("bad_altered", sql), "{}: `{sql}` was not locked out", server.what());
+            }
+            // Rows may change as they like: the snapshot does not see it.
+            server.run("bad_altered", "DELETE FROM t; INSERT INTO t VALUES (1, 'later')");
+        });
+        assert_eq!(report.await.unwrap().rows, 40_000);
+        vault.drill("latest").await.unwrap();
+        server.drop("bad_altered");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_under_the_dump() {
-    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
-    server.create("bad_broken");
-    server.psql("bad_broken", ROWS);
-    let world = World::new();
-    let vault = world.vault(&server.url("bad_broken")).await;
-    let result = while_dumping("bad_broken", &vault, || {
-        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'bad_broken'";
-        server.psql("postgres", sql);
-    });
-    must_fail(result.await, Code::DatabaseUnavailable, "");
-    assert!(vault.list().await.unwrap().is_empty(), "a torn backup is listed");
-    server.drop("bad_broken");
+    for (server, rows) in each_server(ROWS[0], ROWS[1]) {
+        server.create("bad_broken");
+        server.run("bad_broken", rows);
+        let world = World::new();
+        let vault = world.vault(&server.url("bad_broken")).await;
+        let result = while_dumping("bad_broken", &vault, || server.end_sessions("bad_broken"));
+        must_fail(result.await, Code::DatabaseUnavailable, "");
+        assert!(vault.list().await.unwrap().is_empty(), "a torn backup is listed");
+        server.drop("bad_broken");
+    }
 }

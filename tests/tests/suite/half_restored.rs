@@ -1,15 +1,15 @@
-//! A restore into PostgreSQL that does not end well leaves no database behind, and the one that was there as it was.
+//! A restore into a server that does not end well leaves no database behind, and the one that was there as it was.
 
 use lastgood::{CancellationToken, Code, Phase, Progress, Settings, Vault};
-use testkit::{PgVersion, Postgres};
+use testkit::{DatabaseServer, PgVersion, Postgres, each_server};
 
 use crate::world::{World, must_fail};
 
 /// A backup in many parts of a database of this content, which is dropped again.
-async fn backed_up(server: &Postgres, name: &str, sql: &str) -> (World, Vault) {
+async fn backed_up(server: &dyn DatabaseServer, name: &str, sql: &str) -> (World, Vault) {
     let world = World::new();
     let url = server.create(name);
-    server.psql(name, sql);
+    server.run(name, sql);
     let mut settings = Settings::default();
     settings.part_bytes = 256 << 10;
     let vault = world.builder(&url).settings(settings).open().await.unwrap();
@@ -19,7 +19,7 @@ async fn backed_up(server: &Postgres, name: &str, sql: &str) -> (World, Vault) {
 }
 
 /// The databases of this name, and the unfinished ones that were to take it.
-fn left(server: &Postgres, name: &str) -> Vec<String> {
+fn left(server: &dyn DatabaseServer, name: &str) -> Vec<String> {
     server.databases().into_iter().filter(|database| database.starts_with(name)).collect()
 }
 
@@ -27,8 +27,10 @@ fn left(server: &Postgres, name: &str) -> Vec<String> {
 async fn one_that_is_cancelled_or_cut() {
     let rows = "CREATE TABLE t AS SELECT i AS id, repeat(md5(i::text), 30) AS pad FROM generate_series(1, 40000) i;
         ALTER TABLE t ADD PRIMARY KEY (id)";
-    for version in [PgVersion::V15, PgVersion::V18] {
-        let Some(server) = Postgres::shared(version) else { continue };
+    let rows_of_mariadb = "CREATE TABLE t (id INT PRIMARY KEY, pad TEXT);
+        INSERT INTO t SELECT seq, REPEAT(MD5(seq), 30) FROM seq_1_to_40000";
+    let later = Postgres::shared(PgVersion::V18).map(|server| (server as &dyn DatabaseServer, rows));
+    for (server, rows) in each_server(rows, rows_of_mariadb).into_iter().chain(later) {
         let (_world, vault) = backed_up(server, "half", rows).await;
         let restore = || vault.restore("latest").target(server.url("half_restored"));
         for phase in [Phase::Preparing, Phase::Loading, Phase::Finishing] {
@@ -46,8 +48,7 @@ async fn one_that_is_cancelled_or_cut() {
 
         let cut = restore().on_progress(move |p| {
             if p.phase == Phase::Loading && p.bytes_done > 0 {
-                let sessions = "FROM pg_stat_activity WHERE starts_with(datname, 'half')";
-                server.psql("postgres", &format!("SELECT pg_terminate_backend(pid) {sessions}"));
+                server.end_sessions("half");
             }
         });
         must_fail(cut.await, Code::DatabaseUnavailable, "");

@@ -24,6 +24,7 @@ mod mariadb_classic;
 mod mariadb_life;
 mod memory;
 mod memory_promised;
+mod mysql_8;
 mod observed;
 mod postgres_awkward;
 mod postgres_cut;

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use testkit::{PgVersion, Postgres};
+use testkit::{DatabaseServer, each_server};
 
 use crate::world::{PASSPHRASE, SMALL, World, bare_command, files};
 
@@ -26,9 +26,14 @@ fn clean(place: &str, bytes: &[u8], secrets: &[&str]) {
 
 #[test]
 fn no_secret_is_printed_logged_or_stored_by_any_verb() {
-    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
+    for (server, scheme) in each_server("postgres", "mysql") {
+        nothing_is_told_of(server, scheme);
+    }
+}
+
+fn nothing_is_told_of(server: &dyn DatabaseServer, scheme: &str) {
     server.create("secret_shop");
-    server.psql("secret_shop", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS a");
+    server.run("secret_shop", "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2), (3)");
     server.drop("secret_restored");
     let world = World::new();
     let (database, restored) = (server.url("secret_shop"), server.url("secret_restored"));
@@ -36,11 +41,13 @@ fn no_secret_is_printed_logged_or_stored_by_any_verb() {
     let (key, new_key) = (world.file("key", PASSPHRASE), world.file("new-key", new));
     let secrets = [PASSPHRASE, new, server.password()];
     let wrong_database = database.replace(server.password(), "canary-wrong-password");
+    let nobody = format!("{scheme}://app:canary-wrong-password@127.0.0.1");
+    let (silent, no_port) = (format!("{nobody}:1/shop"), format!("{nobody}:port/shop"));
     let verbs: [(&str, &[&str], bool); 14] = [
         (&database, &["backup", "--tag", "t"], true),
         (&wrong_database, &["backup"], false),
-        ("postgres://app:canary-wrong-password@127.0.0.1:1/shop", &["backup"], false),
-        ("postgres://app:canary-wrong-password@127.0.0.1:port/shop", &["backup"], false),
+        (&silent, &["backup"], false),
+        (&no_port, &["backup"], false),
         ("mystery://app:canary-wrong-password@127.0.0.1/shop", &["backup"], false),
         (&database, &["list"], true),
         (&database, &["show"], true),
@@ -103,32 +110,34 @@ async fn no_secret_is_in_a_debug_print() {
 
 #[test]
 fn no_secret_is_in_the_arguments_or_the_environment_of_a_child() {
-    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
-    server.create("secret_child");
-    server
-        .psql("secret_child", "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 50) FROM generate_series(1, 30000) i");
-    let world = World::new();
-    let key = world.file("key", PASSPHRASE);
-    let mut command = bare_command();
-    command.args(["backup", "--quiet", "--store"]).arg(world.store()).args(["--key-file", &key]);
-    // The process itself was given this by its caller; what it starts must not be.
-    command.env("DATABASE_URL", server.url("secret_child")).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut looked = 0;
-    while child.try_wait().unwrap().is_none() {
-        let own = child.id();
-        let arguments = std::fs::read(format!("/proc/{own}/cmdline")).unwrap_or_default();
-        clean("the arguments", &arguments, &[PASSPHRASE, server.password()]);
-        for descendant in children(own) {
-            for file in ["cmdline", "environ"] {
-                let bytes = std::fs::read(format!("/proc/{descendant}/{file}")).unwrap_or_default();
-                clean(file, &bytes, &[PASSPHRASE, server.password()]);
+    let rows = "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 50) FROM generate_series(1, 30000) i";
+    let rows_of_mariadb = "CREATE TABLE t AS SELECT seq, REPEAT(MD5(seq), 50) AS pad FROM seq_1_to_30000";
+    for (server, rows) in each_server(rows, rows_of_mariadb) {
+        server.create("secret_child");
+        server.run("secret_child", rows);
+        let world = World::new();
+        let key = world.file("key", PASSPHRASE);
+        let mut command = bare_command();
+        command.args(["backup", "--quiet", "--store"]).arg(world.store()).args(["--key-file", &key]);
+        // The process itself was given this by its caller; what it starts must not be.
+        command.env("DATABASE_URL", server.url("secret_child")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut looked = 0;
+        while child.try_wait().unwrap().is_none() {
+            let own = child.id();
+            let arguments = std::fs::read(format!("/proc/{own}/cmdline")).unwrap_or_default();
+            clean("the arguments", &arguments, &[PASSPHRASE, server.password()]);
+            for descendant in children(own) {
+                for file in ["cmdline", "environ"] {
+                    let bytes = std::fs::read(format!("/proc/{descendant}/{file}")).unwrap_or_default();
+                    clean(file, &bytes, &[PASSPHRASE, server.password()]);
+                }
             }
+            looked += 1;
         }
-        looked += 1;
+        assert!(child.wait().unwrap().success() && looked > 1);
+        server.drop("secret_child");
     }
-    assert!(child.wait().unwrap().success() && looked > 1);
-    server.drop("secret_child");
 }
 
 fn children(pid: u32) -> Vec<u32> {

@@ -7,6 +7,7 @@ use async_stream::try_stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::MappedMutexGuard;
 
 use crate::engine::pool::Pool;
 use crate::engine::turns::Turns;
@@ -20,7 +21,7 @@ use super::connect::{Role, Server, Session};
 use super::files::{self, Source};
 use super::globals;
 use super::plan::{self, Range};
-use super::rows::{HEAD, HISTORY, rows_out, select};
+use super::rows::{HEAD, HISTORY, rows_out};
 use super::select::Picks;
 use super::snapshot::Taken;
 
@@ -33,8 +34,10 @@ pub(super) struct MySnapshot {
     sources: Vec<Source>,
     tables: Vec<TableData>,
     warnings: Vec<Warning>,
-    /// Keeps every table as it is until the end.
-    guard: Session,
+    /// Keeps every table as it is until the end. Reads the large rows, if it shows the snapshot: the driver keeps a buffer
+    /// for the largest that a connection has read, so one connection reads them all.
+    guard: tokio::sync::Mutex<Session>,
+    guard_reads: bool,
     readers: Pool<Session>,
     /// Readers there are, as long as none is lost.
     connections: usize,
@@ -45,7 +48,7 @@ pub(super) struct MySnapshot {
 impl MySnapshot {
     /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
-        let Taken { guard, mut readers, mut catalog, tables, point, warnings } =
+        let Taken { guard, guard_reads, mut readers, mut catalog, tables, point, warnings } =
             Taken::new(server, &Picks::new(&options.select, server.database())?, options.jobs).await?;
         let mut warnings = warnings;
         if options.globals {
@@ -72,7 +75,8 @@ impl MySnapshot {
             seen: Mutex::new(vec![RowHasher::default(); tables.len()]),
             tables,
             warnings,
-            guard,
+            guard: tokio::sync::Mutex::new(guard),
+            guard_reads,
             connections: readers.len(),
             readers: Pool::new(readers),
             turns,
@@ -83,10 +87,17 @@ impl MySnapshot {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The connection that reads this part's large rows, when no others are being read; none: the part's own.
+    async fn alone(&self, part: PartRef) -> Result<Option<MappedMutexGuard<'_, Session>>> {
+        self.turns.wait(part, 1).await;
+        match self.guard_reads {
+            true => Ok(Some(tokio::sync::MutexGuard::map(self.guard.lock().await, |guard| guard))),
+            false => Ok(None),
+        }
+    }
+
     fn rows<'a>(&'a self, part: PartRef, index: usize, range: &'a Range) -> ByteStream<'a> {
         let table = &self.tables[index];
-        let sql = select(&self.database, table, range.condition.as_deref());
-        let doing = format!("reading {}", table.name);
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
             self.turns.wait(part, self.connections).await;
@@ -96,7 +107,9 @@ impl MySnapshot {
                 yield Bytes::from_static(HISTORY.as_bytes());
             }
             {
-                let mut rows = std::pin::pin!(rows_out(&mut reader.conn, sql, table, doing, &mut hasher));
+                let (conn, condition) = (&mut reader.conn, range.condition.as_deref());
+                let alone = self.alone(part);
+                let mut rows = std::pin::pin!(rows_out(conn, &self.database, table, condition, &mut hasher, alone));
                 while let Some(piece) = rows.try_next().await? {
                     yield piece;
                 }
@@ -139,7 +152,7 @@ impl Snapshot for MySnapshot {
         }
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<SnapshotSummary> {
+    async fn finish(self: Box<Self>) -> Result<SnapshotSummary> {
         let (read, planned) = self.turns.progress();
         if read != planned {
             return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
@@ -147,8 +160,6 @@ impl Snapshot for MySnapshot {
         for reader in self.readers.drain() {
             reader.close().await;
         }
-        // The tables were kept as they are until here, or this fails.
-        self.guard.execute("COMMIT", "closing the snapshot").await?;
         let summary = |(table, sum): (&TableData, &RowHasher)| TableSummary {
             name: summary_name(&table.name),
             columns: table.names(),
@@ -157,6 +168,9 @@ impl Snapshot for MySnapshot {
         };
         let tables = self.tables.iter().zip(self.seen().iter()).map(summary).collect();
         let Self { guard, point, warnings, .. } = *self;
+        let mut guard = guard.into_inner();
+        // The tables were kept as they are until here, or this fails.
+        guard.execute("COMMIT", "closing the snapshot").await?;
         guard.close().await;
         Ok(SnapshotSummary { point, tables, warnings })
     }

@@ -28,6 +28,10 @@ pub(super) fn failure(doing: impl Display, e: MyError) -> Error {
                 .next("give the account a password of a current kind")
         }
         MyError::Io(IoError::Tls(e)) => untrusted(&doing, &e.to_string()),
+        // A connection that breaks ends without TLS being taken leave of.
+        MyError::Io(IoError::Io(e)) if e.to_string().contains("close_notify") => {
+            broken(&doing, "the server closed the connection")
+        }
         MyError::Io(IoError::Io(e)) if is_tls(&e.to_string()) => untrusted(&doing, &e.to_string()),
         MyError::Io(IoError::Io(e)) => {
             Error::new(Code::DatabaseUnavailable, format!("{doing}: {e}")).next(unreachable(&e))
@@ -219,5 +223,7 @@ mod tests {
         assert_eq!(e.code(), Code::TlsFailed);
         assert!(e.next_step().is_some_and(|next| next.contains("ssl-ca")));
         assert_eq!(io("Connection reset by peer").code(), Code::DatabaseUnavailable);
+        let cut = io("peer closed connection without sending TLS close_notify: https://example.org/unexpected-eof");
+        assert_eq!(cut.code(), Code::DatabaseUnavailable);
     }
 }

@@ -20,6 +20,7 @@ mod files;
 mod globals;
 mod infile;
 mod keys;
+mod large_row;
 mod load;
 mod place;
 mod plan;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use futures::TryStreamExt as _;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Row, Value};
+use tokio::sync::MappedMutexGuard;
 
 use crate::engine::pool::open_up_to;
 use crate::error::{Error, Result};
@@ -14,12 +15,12 @@ use crate::id::EngineKind;
 use crate::report::{Probe, TableSummary};
 
 use super::catalog::tables::{self, TableData};
-use super::connect::{Role, Server};
+use super::connect::{Role, Server, Session};
 use super::dump::summary_name;
 use super::failure::failure;
 use super::plan;
 use super::quote::literal;
-use super::rows::{rows_out, select};
+use super::rows::rows_out;
 
 /// Bytes that are counted and hashed by one statement, about.
 const PIECE_BYTES: u64 = 64 << 20;
@@ -79,15 +80,15 @@ pub(super) async fn summarize(server: &Server, wanted: &[TableSummary], jobs: us
     sessions.extend(open_up_to(more, || server.connect(Role::Reader)).await?.0);
     let queue = Mutex::new(pieces.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let (next, tables) = (&next, &found);
+    let (next, tables, for_large) = (&next, &found, &tokio::sync::Mutex::new(None));
     let work = sessions.iter_mut().map(|session| async move {
         let mut done = Vec::new();
         while let Some(Piece { index, condition }) = next() {
             let Some((table, _)) = &tables[index] else { continue };
             let mut hasher = RowHasher::default();
-            let sql = select(database, table, condition.as_deref());
-            let doing = format!("reading {}", table.name);
-            rows_out(&mut session.conn, sql, table, doing, &mut hasher).try_for_each(|_| async { Ok(()) }).await?;
+            let (conn, condition) = (&mut session.conn, condition.as_deref());
+            let rows = rows_out(conn, database, table, condition, &mut hasher, alone(server, for_large));
+            rows.try_for_each(|_| async { Ok(()) }).await?;
             done.push((index, hasher));
         }
         Ok::<_, Error>(done)
@@ -105,6 +106,18 @@ pub(super) async fn summarize(server: &Server, wanted: &[TableSummary], jobs: us
         found.map(|(_, sum)| TableSummary { rows: sum.rows(), hash: sum.hash(), ..summary.clone() })
     };
     Ok(wanted.iter().zip(found).filter_map(summary).collect())
+}
+
+/// The connection that reads all large rows, opened for the first of them.
+async fn alone<'a>(
+    server: &Server,
+    connection: &'a tokio::sync::Mutex<Option<Session>>,
+) -> Result<Option<MappedMutexGuard<'a, Session>>> {
+    let mut connection = connection.lock().await;
+    if connection.is_none() {
+        *connection = Some(server.connect(Role::Reader).await?);
+    }
+    Ok(tokio::sync::MutexGuard::try_map(connection, Option::as_mut).ok())
 }
 
 /// The table with these columns only, in this order; none if one is not there.

@@ -7,12 +7,15 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, TryStreamExt as _};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Row, Value};
+use tokio::sync::MappedMutexGuard;
 
 use crate::error::{Code, Error, Result};
 use crate::format::checksum::RowHasher;
 
 use super::catalog::tables::{Column, Form, TableData};
+use super::connect::Session;
 use super::failure::{failure, is_gone};
+use super::large_row;
 use super::quote::{ident, idents};
 use super::snapshot::changed;
 
@@ -40,53 +43,143 @@ pub(super) fn insert_into(table: &str, columns: &[String]) -> String {
 /// What follows the rows of a statement.
 pub(super) const END: &str = ";\n";
 
+/// Which rows of a table are read: those of a range, without the large ones or only these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// In place of each large row one without its large values. One more value says by `1` which these are.
+    Small,
+    Large,
+}
+
 /// The query that reads rows of a table, where a condition may say which.
-pub(super) fn select(database: &str, table: &TableData, condition: Option<&str>) -> String {
-    let columns: Vec<&str> = table.columns.iter().map(|c| c.select.as_str()).collect();
+fn select(database: &str, table: &TableData, condition: Option<&str>, which: Which) -> String {
+    let large = large_row::conditions(&table.columns);
+    let mut columns: Vec<String> = table.columns.iter().map(|c| c.select.clone()).collect();
+    let mut conditions: Vec<String> = condition.iter().map(|c| format!("({c})")).collect();
+    match (large, which) {
+        (Some(large), Which::Small) => {
+            for (column, large) in columns.iter_mut().zip(&large) {
+                if let Some(large) = large {
+                    *column = format!("IF({large}, NULL, {column})");
+                }
+            }
+            columns.push(large_row::any(&large));
+        }
+        (Some(large), Which::Large) => conditions.push(format!("({})", large_row::any(&large))),
+        (None, _) => {}
+    }
     let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
     let history = if table.history { " FOR SYSTEM_TIME ALL" } else { "" };
-    let condition = condition.map_or_else(String::new, |c| format!(" WHERE {c}"));
+    let condition = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     format!("SELECT {columns} FROM {}{history}{condition}", super::quote::qualified(database, &table.name))
 }
 
-/// Runs a query for rows, adds each row to the hash, and passes on statements in pieces.
+/// Reads the rows of a table that a condition selects, adds each row to the hash, and passes on statements in pieces. Large
+/// rows come last, when `alone` says that no others are being read, and through the connection that it gives, if any.
 pub(super) fn rows_out<'a>(
     conn: &'a mut Conn,
-    sql: String,
+    database: &'a str,
     table: &'a TableData,
-    doing: String,
+    condition: Option<&'a str>,
     hasher: &'a mut RowHasher,
+    alone: impl Future<Output = Result<Option<MappedMutexGuard<'a, Session>>>> + Send + 'a,
 ) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
     try_stream! {
+        let doing = format!("reading {}", table.name);
+        let mut statements = Statements::new(table, hasher);
+        let mut large = 0;
+        {
+            let sql = select(database, table, condition, Which::Small);
+            let mut result = conn.query_iter(sql).await.map_err(|e| unreadable(&doing, e))?;
+            let mut rows = rows_of(&mut result, &doing).await?;
+            while let Some(row) = rows.try_next().await.map_err(|e| failure(&doing, e))? {
+                if is_large(&row, table.columns.len()) {
+                    large += 1;
+                } else if let Some(piece) = statements.add(&row) {
+                    yield piece;
+                }
+            }
+        }
+        if large > 0 {
+            tracing::debug!(table = table.name, large, "reading large rows one at a time");
+            let mut alone = alone.await?;
+            let conn = alone.as_mut().map_or(conn, |other| &mut other.conn);
+            statements.end();
+            let sql = select(database, table, condition, Which::Large);
+            let mut result = conn.query_iter(sql).await.map_err(|e| unreadable(&doing, e))?;
+            let mut rows = rows_of(&mut result, &doing).await?;
+            while let Some(row) = rows.try_next().await.map_err(|e| failure(&doing, e))? {
+                let piece = statements.add(&row);
+                // Two of them would be here at once.
+                drop(row);
+                if let Some(piece) = piece {
+                    yield piece;
+                }
+            }
+        }
+        statements.end();
+        let last = std::mem::take(&mut statements.piece);
+        if !last.is_empty() {
+            yield last.freeze();
+        }
+    }
+}
+
+type Rows<'r, 'c> = mysql_async::ResultSetStream<'r, 'c, 'static, Row, mysql_async::TextProtocol>;
+
+async fn rows_of<'r, 'c>(
+    result: &'r mut mysql_async::QueryResult<'c, 'static, mysql_async::TextProtocol>,
+    doing: &str,
+) -> Result<Rows<'r, 'c>> {
+    let rows = result.stream::<Row>().await.map_err(|e| failure(doing, e))?;
+    rows.ok_or_else(|| Error::new(Code::Internal, format!("{doing}: no rows were promised")))
+}
+
+/// Whether a row is there only to say that it is large.
+fn is_large(row: &Row, columns: usize) -> bool {
+    // A table without columns to read gives one value all the same.
+    columns > 0 && matches!(row.as_ref(columns), Some(Value::Bytes(mark)) if mark == b"1")
+}
+
+/// Rows on their way into statements.
+struct Statements<'a> {
+    table: &'a TableData,
+    insert: String,
+    hasher: &'a mut RowHasher,
+    /// What was not passed on yet.
+    piece: BytesMut,
+    /// The size of the statement that is being written; 0 between two of them.
+    statement: usize,
+}
+
+impl<'a> Statements<'a> {
+    fn new(table: &'a TableData, hasher: &'a mut RowHasher) -> Self {
         let insert = insert_into(&table.name, &table.names());
-        let mut result = conn.query_iter(sql).await.map_err(|e| unreadable(&doing, e))?;
-        let rows = result.stream::<Row>().await.map_err(|e| failure(&doing, e))?;
-        let mut rows = rows.ok_or_else(|| Error::new(Code::Internal, format!("{doing}: no rows were promised")))?;
-        let mut piece = BytesMut::new();
-        let mut statement = 0;
-        while let Some(row) = rows.try_next().await.map_err(|e| failure(&doing, e))? {
-            if piece.capacity() == 0 {
-                piece.reserve(PIECE + PIECE / 8);
-            }
-            piece.extend_from_slice(if statement == 0 { insert.as_bytes() } else { b"," });
-            let start = piece.len();
-            write_row(&mut piece, row.unwrap(), &table.columns);
-            hasher.add(&piece[start..]);
-            piece.extend_from_slice(b"\n");
-            statement += piece.len() - start;
-            if statement >= STATEMENT {
-                piece.extend_from_slice(END.as_bytes());
-                statement = 0;
-            }
-            if piece.len() >= PIECE {
-                yield std::mem::take(&mut piece).freeze();
-            }
+        Self { table, insert, hasher, piece: BytesMut::new(), statement: 0 }
+    }
+
+    /// Adds a row; gives what is to be passed on.
+    fn add(&mut self, row: &Row) -> Option<Bytes> {
+        if self.piece.capacity() == 0 {
+            self.piece.reserve(PIECE + PIECE / 8);
         }
-        if statement > 0 {
-            piece.extend_from_slice(END.as_bytes());
+        self.piece.extend_from_slice(if self.statement == 0 { self.insert.as_bytes() } else { b"," });
+        let start = self.piece.len();
+        write_row(&mut self.piece, |index| row.as_ref(index), &self.table.columns);
+        self.hasher.add(&self.piece[start..]);
+        self.piece.extend_from_slice(b"\n");
+        self.statement += self.piece.len() - start;
+        if self.statement >= STATEMENT {
+            self.end();
         }
-        if !piece.is_empty() {
-            yield piece.freeze();
+        (self.piece.len() >= PIECE).then(|| std::mem::take(&mut self.piece).freeze())
+    }
+
+    /// Ends the statement.
+    fn end(&mut self) {
+        if self.statement > 0 {
+            self.piece.extend_from_slice(END.as_bytes());
+            self.statement = 0;
         }
     }
 }
@@ -98,18 +191,18 @@ fn unreadable(doing: &str, e: mysql_async::Error) -> Error {
     if gone { changed(e.message()) } else { e }
 }
 
-fn write_row(out: &mut BytesMut, values: Vec<Value>, columns: &[Column]) {
+fn write_row<'v>(out: &mut BytesMut, value: impl Fn(usize) -> Option<&'v Value>, columns: &[Column]) {
     out.extend_from_slice(b"(");
-    for (index, (value, column)) in values.into_iter().zip(columns).enumerate() {
+    for (index, column) in columns.iter().enumerate() {
         if index > 0 {
             out.extend_from_slice(b",");
         }
-        match (value, column.form) {
-            (Value::Bytes(bytes), Form::Number) => out.extend_from_slice(&bytes),
-            (Value::Bytes(bytes), Form::Text) => quoted(out, &bytes),
-            (Value::Bytes(bytes), Form::Json) => {
+        match (value(index), column.form) {
+            (Some(Value::Bytes(bytes)), Form::Number) => out.extend_from_slice(bytes),
+            (Some(Value::Bytes(bytes)), Form::Text) => quoted(out, bytes),
+            (Some(Value::Bytes(bytes)), Form::Json) => {
                 out.extend_from_slice(b"_utf8mb4");
-                quoted(out, &bytes);
+                quoted(out, bytes);
             }
             // The text protocol sends text or NULL.
             _ => out.extend_from_slice(b"NULL"),
@@ -130,12 +223,24 @@ const ESCAPES: [u8; 256] = {
     table
 };
 
+/// So many bytes are looked at together, which compilers turn into a few instructions.
+const TOGETHER: usize = 32;
+
+/// Where the first byte is that has to be escaped.
+fn first_to_escape(bytes: &[u8]) -> Option<usize> {
+    let escaped = |b: &u8| matches!(*b, 0 | b'\n' | b'\r' | b'\\' | b'\'' | 0x1a);
+    let (whole, _) = bytes.as_chunks::<TOGETHER>();
+    let clean = whole.iter().take_while(|chunk| !chunk.iter().fold(false, |any, b| any | escaped(b))).count();
+    let from = clean * TOGETHER;
+    bytes[from..].iter().position(escaped).map(|at| from + at)
+}
+
 /// Bytes as a literal in which no line breaks.
 fn quoted(out: &mut BytesMut, bytes: &[u8]) {
     out.reserve(bytes.len() + 2);
     out.extend_from_slice(b"'");
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|b| ESCAPES[usize::from(*b)] != 0) {
+    while let Some(at) = first_to_escape(rest) {
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(&[b'\\', ESCAPES[usize::from(rest[at])]]);
         rest = &rest[at + 1..];
@@ -150,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_row_is_a_line_whatever_is_in_it() {
-        let column = |form| Column { name: "c".into(), select: "`c`".into(), form };
+        let column = |form| Column { name: "c".into(), select: "`c`".into(), form, most: 0 };
         let columns = [column(Form::Number), column(Form::Text), column(Form::Text), column(Form::Json)];
         let mut out = BytesMut::new();
         let text = b"a'b\\c\nd\re\0f\x1ag\t\"\xff";
@@ -160,8 +265,21 @@ mod tests {
             Value::NULL,
             Value::Bytes(b"{}".to_vec()),
         ];
-        write_row(&mut out, values, &columns);
+        write_row(&mut out, |index| values.get(index), &columns);
         assert_eq!(&out[..], b"(-1.5e3,'a\\'b\\\\c\\nd\\re\\0f\\Zg\t\"\xff',NULL,_utf8mb4'{}')");
         assert!(!out.contains(&b'\n'));
+    }
+
+    #[test]
+    fn what_has_to_be_escaped_is_found_wherever_it_is() {
+        for b in 0..=255_u8 {
+            let escaped = ESCAPES[usize::from(b)] != 0;
+            for at in 0..70 {
+                let mut bytes = vec![b'x'; 70];
+                bytes[at] = b;
+                assert_eq!(first_to_escape(&bytes), escaped.then_some(at), "{b} at {at}");
+            }
+        }
+        assert_eq!(first_to_escape(b""), None);
     }
 }

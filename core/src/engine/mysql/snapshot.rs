@@ -33,6 +33,8 @@ const SHORT_WAIT: u32 = 1;
 pub(super) struct Taken {
     /// Keeps every table as it is until it ends its transaction.
     pub(super) guard: Session,
+    /// Whether the guard shows the snapshot, too.
+    pub(super) guard_reads: bool,
     /// Each of them shows the snapshot.
     pub(super) readers: Vec<Session>,
     pub(super) catalog: Catalog,
@@ -69,7 +71,9 @@ impl Taken {
     async fn attempt(server: &Server, picks: &Picks, jobs: usize) -> Result<Self> {
         let database = server.database();
         let mut session = server.connect(Role::Catalog).await?;
-        let mut guard = server.connect(Role::Catalog).await?;
+        // Until this session ends, and so only as long as definitions are read.
+        lock_instance(&mut session).await?;
+        let mut guard = reader(server).await?;
         let all = names(&mut session, database).await?;
         picks.check(database, all.iter().map(String::as_str))?;
         let mut tables = tables::read(&mut session, database).await?;
@@ -95,7 +99,9 @@ impl Taken {
                 warnings.push(Warning::new("one_connection", message));
             }
         }
-        let opened = try_join_all(readers.iter_mut().map(|reader| open(reader, database, &tables))).await;
+        let guard_reads = hold != Hold::Nothing;
+        let all = readers.iter_mut().chain(guard_reads.then_some(&mut guard));
+        let opened = try_join_all(all.map(|session| open(session, database, &tables))).await;
         let point = match opened {
             Ok(_) => point(&mut session, &mut readers[0]).await,
             Err(e) => Err(e),
@@ -113,8 +119,27 @@ impl Taken {
         }
         warnings.extend(moving(&tables, hold));
         session.close().await;
-        Ok(Self { guard, readers, catalog, tables, point, warnings })
+        Ok(Self { guard, guard_reads, readers, catalog, tables, point, warnings })
     }
+}
+
+/// Keeps everybody from changing definitions, where the server and the account can (MySQL 8, BACKUP_ADMIN). Elsewhere changes
+/// are noticed.
+async fn lock_instance(session: &mut Session) -> Result<()> {
+    if session.version.mariadb || session.version.number < (8, 0, 0) {
+        return Ok(());
+    }
+    session.execute(&lock_wait(LOCK_WAIT), "setting up the session").await?;
+    match session.conn.query_drop("LOCK INSTANCE FOR BACKUP").await {
+        Err(e) if is_denied(&e) => Ok(()),
+        Err(e) if number(&e) == Some(LOCK_WAIT_TIMEOUT) => Err(changed("a migration is running")),
+        other => other.map_err(|e| failure("locking the instance for the backup", e)),
+    }
+}
+
+/// `seconds` is how long statements of the session wait for the locks of others.
+fn lock_wait(seconds: u32) -> String {
+    format!("SET SESSION lock_wait_timeout = {seconds}")
 }
 
 /// The names of all tables, views and sequences.
@@ -140,8 +165,7 @@ async fn open(session: &mut Session, database: &str, tables: &[TableData]) -> Re
 /// Makes sure that no table is changed, emptied or dropped until the session's transaction ends. Rows can be written as
 /// before. Finds out as well whether the tables may be read, before anything else is done.
 async fn touch(session: &mut Session, database: &str, tables: &[TableData], wait: u32) -> Result<()> {
-    let wait = format!("SET SESSION lock_wait_timeout = {wait}");
-    session.execute(&wait, "setting up the session").await?;
+    session.execute(&lock_wait(wait), "setting up the session").await?;
     session.execute("START TRANSACTION READ ONLY", "opening the snapshot").await?;
     let mut closed = Vec::new();
     for table in tables {
@@ -168,8 +192,7 @@ async fn touch(session: &mut Session, database: &str, tables: &[TableData], wait
 
 /// Holds commits back, by the first way that the account may take.
 async fn hold(session: &mut Session, database: &str, tables: &[TableData]) -> Result<Hold> {
-    let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}");
-    session.execute(&wait, "setting up the session").await?;
+    session.execute(&lock_wait(LOCK_WAIT), "setting up the session").await?;
     let names: Vec<String> = tables.iter().map(|t| format!("{} READ", qualified(database, &t.name))).collect();
     let mut ways = Vec::new();
     if session.version.is_mariadb(10, 4) {
@@ -275,7 +298,8 @@ async fn binlog_of_server(session: &mut Session) -> Result<Option<(String, Optio
     for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
         match session.query(sql, doing).await {
             Ok(rows) => {
-                let row = rows.into_iter().next().unwrap_or_default();
+                // Nothing is shown where no log is written.
+                let Some(row) = rows.into_iter().next() else { continue };
                 let text = |i: usize| row.get(i).cloned().flatten();
                 return Ok(text(0).zip(text(1)).map(|(file, position)| {
                     (format!("{file}:{position}"), text(4).map(|gtid| gtid.replace('\n', "")))

@@ -3,6 +3,7 @@
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
+use crate::engine::turns::LARGE_ROW;
 use crate::error::Result;
 
 use super::connect::{execute, query_one};
@@ -11,9 +12,6 @@ use super::quote::ident;
 /// What the server compresses best takes a 255th of its size: tables with fewer bytes out of line than this have no
 /// large rows.
 pub(super) const FEW: u64 = 64 << 10;
-
-/// A row of more bytes than this is read while no other is.
-const LARGE_ROW: u64 = 8 << 20;
 
 /// A value of more bytes than this is looked at more closely if it is compressed.
 const LARGE_COMPRESSED: u64 = 64 << 10;

@@ -33,6 +33,8 @@ pub(in crate::engine::mysql) struct Column {
     /// What is selected, so that nothing of the value is lost.
     pub(in crate::engine::mysql) select: String,
     pub(in crate::engine::mysql) form: Form,
+    /// The most bytes that a value can have; 0 where that is not worth a question.
+    pub(in crate::engine::mysql) most: u64,
 }
 
 /// How a value is written down.
@@ -105,7 +107,8 @@ pub(in crate::engine::mysql) async fn read(session: &mut Session, database: &str
         .collect();
     let at: HashMap<String, usize> = tables.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
     let sql = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, EXTRA, COALESCE(GENERATION_EXPRESSION, ''), NUMERIC_SCALE \
+        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, EXTRA, COALESCE(GENERATION_EXPRESSION, ''), NUMERIC_SCALE, \
+         CHARACTER_OCTET_LENGTH \
          FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {schema} ORDER BY TABLE_NAME, ORDINAL_POSITION"
     );
     let mariadb = session.version.mariadb;
@@ -122,14 +125,15 @@ pub(in crate::engine::mysql) async fn read(session: &mut Session, database: &str
             continue;
         }
         table.insert_only |= kind == "json" && !mariadb;
-        table.columns.push(column(name, &kind, text(5).parse::<u32>().is_ok(), mariadb));
+        let (scaled, octets) = (text(5).parse::<u32>().is_ok(), text(6).parse().ok());
+        table.columns.push(Column { most: most(&kind, octets), ..column(name, &kind, scaled, mariadb) });
     }
     for table in &mut tables {
         let has_period = table.columns.iter().any(|c| c.name.eq_ignore_ascii_case("row_start"));
         // A period that was not spelled out is in no list, but can be asked for.
         if table.history && !has_period && !explicit_period(session, database, table).await? {
             for name in ["row_start", "row_end"] {
-                table.columns.push(Column { name: name.into(), select: name.into(), form: Form::Text });
+                table.columns.push(Column { name: name.into(), select: name.into(), form: Form::Text, most: 0 });
             }
         }
     }
@@ -173,7 +177,15 @@ fn column(name: String, kind: &str, scaled: bool, mariadb: bool) -> Column {
         "json" if !mariadb => (format!("CONVERT({quoted} USING utf8mb4)"), Form::Json),
         _ => (quoted, Form::Text),
     };
-    Column { name, select, form }
+    Column { name, select, form, most: 0 }
+}
+
+/// The most bytes that a value of this type can have, where the server says how many or there is no end to them.
+fn most(kind: &str, octets: Option<u64>) -> u64 {
+    let endless =
+        matches!(kind, "json" | "geometry" | "linestring" | "polygon" | "geometrycollection" | "geomcollection")
+            || kind.starts_with("multi");
+    octets.unwrap_or(if endless { u64::from(u32::MAX) } else { 0 })
 }
 
 fn key_kind(kind: &str) -> KeyKind {
