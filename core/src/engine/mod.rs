@@ -20,6 +20,8 @@ use crate::settings::{Codec, Settings};
 
 pub(crate) mod stock;
 
+#[cfg(feature = "mongodb")]
+pub(crate) mod mongodb;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
@@ -81,17 +83,19 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Arc<dyn Engine>> {
     match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url)?)),
+        #[cfg(feature = "mongodb")]
+        "mongodb" | "mongodb+srv" => Ok(Arc::new(mongodb::Mongodb::new(url)?)),
         #[cfg(feature = "sqlite")]
         "sqlite" | "file" => Ok(Arc::new(sqlite::Sqlite::new(url, &settings.command)?)),
         #[cfg(feature = "sqlite")]
         _ if sqlite::Sqlite::is_path(url) => Ok(Arc::new(sqlite::Sqlite::new(url, &settings.command)?)),
-        "postgres" | "postgresql" | "sqlite" => {
+        "postgres" | "postgresql" | "mongodb" | "mongodb+srv" | "sqlite" => {
             Err(Error::new(Code::NotCompiledIn, format!("{scheme} databases were not compiled in"))
                 .next(format!("build lastgood with the feature for {scheme}")))
         }
         // Nothing of the URL is shown: it may hold a password.
         _ => Err(Error::new(Code::InvalidUrl, "the database's URL is of no known kind")
-            .next("write postgres://user@host/database or sqlite:path")),
+            .next("write postgres://user@host/database, mongodb://host/database or sqlite:path")),
     }
 }
 
@@ -148,6 +152,8 @@ pub struct RestoreOptions {
     pub no_superuser: bool,
     /// Which database of a dump that holds several (a script of pg_dumpall).
     pub from_database: Option<String>,
+    /// The result is compared and dropped: it gets nothing that would change it by itself, such as expiry.
+    pub rehearsal: bool,
 }
 
 /// What a database is called after it gave way: `shop_before_20251121_020001`, in UTC, so that names sort by time.

@@ -69,8 +69,14 @@ async fn rehearse(
 ) -> Result<(DrillReport, Vec<String>)> {
     let jobs = session.settings.jobs;
     // A drill proves the data: who owns it at home need not exist where it is rehearsed.
-    let options =
-        RestoreOptions { jobs, no_owner: true, no_privileges: true, no_superuser: true, ..RestoreOptions::default() };
+    let options = RestoreOptions {
+        jobs,
+        no_owner: true,
+        no_privileges: true,
+        no_superuser: true,
+        rehearsal: true,
+        ..RestoreOptions::default()
+    };
     let Loaded { warnings, .. } = load(session, Arc::clone(backup), &*scratch.engine, &options, None, run).await?;
     let restore_ms = millis_since(began);
     let tables = &backup.body.tables;

@@ -181,6 +181,7 @@ impl Perform for Restore {
             clean: self.clean,
             no_superuser: self.no_superuser,
             from_database: self.from_database,
+            rehearsal: false,
         };
         if let Some(artifact) = vault.artifact(&self.backup, self.artifact_passphrase).await? {
             if self.promote || self.globals {

@@ -1,0 +1,118 @@
+//! MongoDB: dumps in mongodump's directory layout, read and loaded over the wire as the bytes of its documents.
+//!
+//! A dump is one moment of one database, or of all (`moment`, `dump`): definitions as Extended JSON (`catalog`,
+//! `metadata`, `extjson`), documents in batches of bytes and ranges of `_id` (`plan`, `read`). A restore (`load`) makes
+//! collections with their options, fills them in parallel, and builds indexes and views afterwards (`define`).
+
+mod address;
+mod catalog;
+mod connect;
+mod define;
+mod documents;
+mod dump;
+mod extjson;
+mod failure;
+mod load;
+mod metadata;
+mod moment;
+mod names;
+mod plan;
+mod probe;
+mod read;
+mod select;
+mod stats;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mongodb::bson::doc;
+
+use self::address::Address;
+use self::connect::Server;
+use self::failure::failure;
+use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use crate::error::{Code, Error, Result};
+use crate::id::EngineKind;
+use crate::report::{DatabaseStats, Probe, TableSummary};
+
+/// One database of a MongoDB deployment, or all of them.
+#[derive(Debug)]
+pub(crate) struct Mongodb {
+    address: Address,
+}
+
+impl Mongodb {
+    /// Understands a `mongodb://` or `mongodb+srv://` URL; does not connect.
+    ///
+    /// # Errors
+    /// `InvalidUrl`.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        Ok(Self { address: Address::new(url)? })
+    }
+}
+
+#[async_trait]
+impl Engine for Mongodb {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Mongodb
+    }
+
+    fn describe(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn database(&self) -> &str {
+        self.address.name()
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        probe::probe(&self.address).await
+    }
+
+    async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        no_globals(options.globals)?;
+        Ok(Box::new(dump::MongoSnapshot::open(&self.address, options).await?))
+    }
+
+    async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
+        no_globals(options.globals)?;
+        Ok(Box::new(load::MongoTarget::find(&self.address, options).await?))
+    }
+
+    fn sibling(&self, name: &str, _work_dir: Option<&Path>) -> Result<Arc<dyn Engine>> {
+        Ok(Arc::new(Self { address: self.address.sibling(name)? }))
+    }
+
+    async fn summarize(&self, tables: &[TableSummary], jobs: usize) -> Result<Vec<TableSummary>> {
+        probe::summarize(&self.address, tables, jobs).await
+    }
+
+    async fn smoke(&self, query: &str) -> Result<bool> {
+        probe::smoke(&self.address, query).await
+    }
+
+    async fn stats(&self) -> Result<DatabaseStats> {
+        stats::stats(&self.address).await
+    }
+
+    async fn discard(&self) -> Result<()> {
+        let server = Server::connect(&self.address).await?;
+        for name in server.databases().await? {
+            let database = server.database(&name);
+            database
+                .run_command(doc! { "dropDatabase": 1 })
+                .await
+                .map_err(|e| failure(format!("dropping {name}"), e))?;
+        }
+        Ok(())
+    }
+}
+
+fn no_globals(wanted: bool) -> Result<()> {
+    match wanted {
+        true => Err(Error::new(Code::InvalidOption, "users and roles of MongoDB are not backed up")
+            .next("leave `globals` out, and keep the commands that create them with your deployment")),
+        false => Ok(()),
+    }
+}
