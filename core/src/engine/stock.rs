@@ -35,7 +35,7 @@ pub(crate) struct StockDump {
 /// What a dump tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
-    /// `custom`, `directory`, `tar` or `sql`.
+    /// `custom`, `directory`, `tar`, `sql` or `archive`.
     pub(crate) format: &'static str,
     /// When it was made, by the clock of the machine that made it.
     pub(crate) created: Option<DateTime>,
@@ -75,13 +75,16 @@ pub(crate) struct OneFile {
 }
 
 /// A piece of such a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such files"))]
+#[cfg_attr(not(all(feature = "postgres", feature = "mongodb")), allow(dead_code, reason = "each engine has its own"))]
 pub(crate) enum Piece {
     /// These bytes.
     Bytes(Vec<u8>),
     /// The bytes of a file of the directory, in chunks.
     File(String),
+    /// The same, and their CRC-64/XZ is kept for what follows.
+    Summed(String),
+    /// What is made of that checksum.
+    End(Box<dyn FnOnce(u64) -> Vec<u8> + Send>),
 }
 
 /// How an engine's dump directory, whose schema files these are, becomes the one file that old runbooks know.
@@ -92,6 +95,10 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
     #[cfg(feature = "postgres")]
     if engine == EngineKind::Postgres {
         return super::postgres::one_file(schema);
+    }
+    #[cfg(feature = "mongodb")]
+    if engine == EngineKind::Mongodb {
+        return super::mongodb::one_file(schema);
     }
     let _ = schema;
     Err(Error::new(Code::UnsupportedDatabase, format!("there are no classic artifacts of {engine}"))
@@ -104,6 +111,10 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
 /// `UnsupportedDatabase` when it is none that is known; `Damaged`.
 pub(crate) fn open(input: Box<dyn Read + Send>) -> Result<StockDump> {
     let (head, input) = peek(input)?;
+    #[cfg(feature = "mongodb")]
+    if super::mongodb::is_stock_dump(&head) {
+        return super::mongodb::open_stock_dump(input);
+    }
     #[cfg(feature = "postgres")]
     if let Some(result) = super::postgres::open_stock_dump(&head, input) {
         return result;
@@ -111,24 +122,52 @@ pub(crate) fn open(input: Box<dyn Read + Send>) -> Result<StockDump> {
     #[cfg(not(feature = "postgres"))]
     drop((head, input));
     Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here")
-        .next("give a dump of pg_dump or pg_dumpall, as it is or compressed by gzip, zstd or lz4"))
+        .next("give a dump of pg_dump or pg_dumpall, or an archive of mongodump, as it is or compressed by gzip, zstd or lz4"))
 }
 
-/// Opens a dump that is a folder: what its file `toc.dat` says, and the names of all its files.
+/// Which files of a folder have to be read whole before it can be opened, by the names of all of them. None: it holds no
+/// dump.
+pub(crate) fn folder_heads(names: &[String]) -> Option<Vec<String>> {
+    if names.iter().any(|name| name == TOC) {
+        return Some(vec![TOC.to_owned()]);
+    }
+    #[cfg(feature = "mongodb")]
+    return super::mongodb::stock_folder_heads(names);
+    #[cfg(not(feature = "mongodb"))]
+    None
+}
+
+/// What makes a folder one of pg_dump's.
+const TOC: &str = "toc.dat";
+
+/// Opens a dump that is a folder of this name: the files that [`folder_heads`] named, and the names of all its files.
 ///
 /// # Errors
 /// `Damaged`, `NewerFormat`, `UnsupportedDatabase`.
-#[cfg_attr(not(feature = "postgres"), allow(unused_variables))]
-pub(crate) fn open_folder(toc: &[u8], names: &[String]) -> Result<StockFolder> {
-    #[cfg(feature = "postgres")]
-    return super::postgres::open_stock_folder(toc, names);
-    #[cfg(not(feature = "postgres"))]
-    Err(Error::new(Code::NotCompiledIn, "dumps of pg_dump were not compiled in")
-        .next("build with the feature postgres"))
+#[allow(unused_variables, reason = "the features decide which engines are asked")]
+pub(crate) fn open_folder(folder: &str, heads: Vec<(String, Bytes)>, names: &[String]) -> Result<StockFolder> {
+    if let [(name, toc)] = heads.as_slice()
+        && name == TOC
+    {
+        #[cfg(feature = "postgres")]
+        return super::postgres::open_stock_folder(toc, names);
+        #[cfg(not(feature = "postgres"))]
+        return Err(Error::new(Code::NotCompiledIn, "dumps of pg_dump were not compiled in")
+            .next("build with the feature postgres"));
+    }
+    #[cfg(feature = "mongodb")]
+    return super::mongodb::open_stock_folder(folder, heads, names);
+    #[cfg(not(feature = "mongodb"))]
+    Err(Error::new(Code::NotCompiledIn, "dumps of mongodump were not compiled in")
+        .next("build with the feature mongodb"))
 }
 
 /// Whether a file begins as a dump does that [`open`] opens.
 pub(crate) fn is_known(head: &[u8]) -> bool {
+    #[cfg(feature = "mongodb")]
+    if super::mongodb::is_stock_dump(head) {
+        return true;
+    }
     #[cfg(feature = "postgres")]
     return super::postgres::is_stock_dump(head);
     #[cfg(not(feature = "postgres"))]

@@ -27,7 +27,7 @@ use crate::report::{ArtifactSummary, RestoreReport, VerifyReport, Warning};
 use crate::secret::Secret;
 use crate::storage::Repository;
 
-/// A table of contents is not longer than this: 1 GiB.
+/// A table of contents, or what else is read whole, is not longer than this: 1 GiB.
 const MAX_TOC_BYTES: u64 = 1 << 30;
 
 /// A checksum file is not longer than this.
@@ -90,7 +90,8 @@ impl Artifact {
             // A folder is no object, which file systems tell in their own way.
             Ok(None) | Err(_) => {
                 let files = repository.sizes(&name).await?;
-                if !files.contains_key("toc.dat") {
+                let names: Vec<String> = files.keys().cloned().collect();
+                if stock::folder_heads(&names).is_none() {
                     return Ok(None);
                 }
                 Kind::Folder(files)
@@ -157,10 +158,18 @@ impl Artifact {
                 })
             }
             Kind::Folder(files) => {
-                let toc =
-                    self.repository.get(&format!("{}/toc.dat", self.name), MAX_TOC_BYTES).await?.unwrap_or_default();
                 let names: Vec<String> = files.keys().cloned().collect();
-                let folder = aside(move || stock::open_folder(&toc, &names)).await.map_err(|e| e.at(&self.name))?;
+                let mut heads = Vec::new();
+                for name in stock::folder_heads(&names).unwrap_or_default() {
+                    let bytes = self.repository.get(&format!("{}/{name}", self.name), MAX_TOC_BYTES).await?;
+                    heads.push((name, bytes.unwrap_or_default()));
+                }
+                let folder = self.name.clone();
+                let open = move || {
+                    let heads = heads.into_iter().map(|(name, bytes)| expanded(name, bytes)).collect::<Result<_>>()?;
+                    stock::open_folder(&folder, heads, &names)
+                };
+                let folder = aside(open).await.map_err(|e| e.at(&self.name))?;
                 let (data, queue): (Vec<_>, VecDeque<_>) =
                     folder.data.into_iter().map(|(file, theirs)| (file.clone(), (file.name, theirs))).unzip();
                 let queue = Arc::new(Mutex::new(queue));
@@ -187,6 +196,17 @@ impl Artifact {
             }
         }
     }
+}
+
+/// A file that is read whole, without the gzip around it.
+fn expanded(name: String, bytes: Bytes) -> Result<(String, Bytes)> {
+    if !name.ends_with(".gz") {
+        return Ok((name, bytes));
+    }
+    let mut plain = Vec::new();
+    let mut reader = flate2::read::MultiGzDecoder::new(&bytes[..]).take(MAX_TOC_BYTES);
+    reader.read_to_end(&mut plain).map_err(|e| Error::of_reader(e, &name))?;
+    Ok((name, plain.into()))
 }
 
 /// An artifact that is being read.

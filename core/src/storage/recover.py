@@ -276,6 +276,8 @@ UNPACK = "    find {0} -name '*.zst' -exec unzstd -q --rm {{}} + ; find {0} -nam
 NEXT = {
     "postgres": "It is pg_dump's directory format. Load it into a new database (its roles must exist; --no-owner does without):\n"
                 + UNPACK + "    createdb NEW && pg_restore -j 2 --exit-on-error -d NEW {0}",
+    "mongodb": "It is mongodump's directory. Load it (--nsFrom and --nsTo give databases other names):\n"
+               + UNPACK + "    mongorestore --dir {0}",
     "sqlite": "It is the database file itself. Unpack it and see that it is whole:\n"
               + UNPACK + "    sqlite3 {0}/*.db 'PRAGMA integrity_check; PRAGMA foreign_key_check;'",
 }

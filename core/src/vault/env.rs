@@ -97,6 +97,12 @@ fn database_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<S
             return Ok(Some(url));
         }
     }
+    if let Some(uri) = var("MONGODB_URI")? {
+        return match var("MONGODB_DB")? {
+            None => Ok(Some(uri)),
+            Some(name) => with_database(&uri, &name).map(Some),
+        };
+    }
     let Some(host) = var("DATABASE_HOST")? else { return Ok(None) };
     let need = |name: &str, value: Option<String>| {
         value.ok_or_else(|| {
@@ -118,6 +124,22 @@ fn database_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<S
     }
     url.set_path(&name);
     Ok(Some(url.into()))
+}
+
+/// A MongoDB URL for this database. Users stay where they were looked for: in the URL's own database, or in `admin`.
+fn with_database(uri: &str, name: &str) -> Result<String> {
+    let invalid =
+        || Error::new(Code::InvalidUrl, "MONGODB_URI is no URL").next("write mongodb://user:password@host/database");
+    let (scheme, rest) = uri.split_once("://").ok_or_else(invalid)?;
+    let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+    let (authority, own) = before.split_once('/').unwrap_or((before, ""));
+    let mut query = query.unwrap_or_default().to_owned();
+    if authority.contains('@') && !query.to_lowercase().contains("authsource=") && own != name {
+        let source = if own.is_empty() { "admin" } else { own };
+        query = if query.is_empty() { format!("authSource={source}") } else { format!("{query}&authSource={source}") };
+    }
+    let query = if query.is_empty() { query } else { format!("?{query}") };
+    Ok(format!("{scheme}://{authority}/{name}{query}"))
 }
 
 fn store_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<String>> {

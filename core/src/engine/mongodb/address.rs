@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mongodb::options::{ConnectionString, HostInfo};
+use mongodb::options::{ConnectionString, HostInfo, Tls};
 
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
@@ -54,6 +54,8 @@ pub(super) struct Address {
     pub(super) place: Place,
     /// Hosts and ports, for people.
     hosts: String,
+    /// Whether the connection is encrypted, and the server known by its certificate.
+    protected: bool,
 }
 
 impl Address {
@@ -85,7 +87,11 @@ impl Address {
                     .next(format!("name your own database, and give ?authSource={name} where users are kept there")));
             }
         }
-        Ok(Self { url: Secret::from(url), place, hosts })
+        let protected = match &parsed.tls {
+            Some(Tls::Enabled(tls)) => !tls.allow_invalid_certificates.unwrap_or(false),
+            _ => false,
+        };
+        Ok(Self { url: Secret::from(url), place, hosts, protected })
     }
 
     pub(super) fn sibling(&self, name: &str) -> Result<Self> {
@@ -95,6 +101,10 @@ impl Address {
             Place::All { .. } => Place::All { prefix: Some(name.to_owned()) },
         };
         Ok(Self { place, ..self.clone() })
+    }
+
+    pub(super) fn is_protected(&self) -> bool {
+        self.protected
     }
 
     /// The database's name, or what all of them together are called.

@@ -5,9 +5,11 @@
 //! collections with their options, fills them in parallel, and builds indexes and views afterwards (`define`).
 
 mod address;
+mod archive;
 mod catalog;
 mod connect;
 mod define;
+mod doctor;
 mod documents;
 mod dump;
 mod extjson;
@@ -21,20 +23,24 @@ mod probe;
 mod read;
 mod select;
 mod stats;
+mod stock;
 
+use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use mongodb::bson::doc;
 
 use self::address::Address;
 use self::connect::Server;
 use self::failure::failure;
-use super::{Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
+use super::stock::{OneFile, StockDump, StockFolder};
+use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
-use crate::report::{DatabaseStats, Probe, TableSummary};
+use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
 /// One database of a MongoDB deployment, or all of them.
 #[derive(Debug)]
@@ -96,6 +102,10 @@ impl Engine for Mongodb {
         stats::stats(&self.address).await
     }
 
+    async fn doctor(&self, _options: &DoctorOptions) -> Vec<Check> {
+        doctor::doctor(&self.address).await
+    }
+
     async fn discard(&self) -> Result<()> {
         let server = Server::connect(&self.address).await?;
         for name in server.databases().await? {
@@ -107,6 +117,31 @@ impl Engine for Mongodb {
         }
         Ok(())
     }
+}
+
+/// Opens an archive of mongodump.
+pub(crate) fn open_stock_dump(input: Box<dyn BufRead + Send>) -> Result<StockDump> {
+    archive::open(input)
+}
+
+/// Whether a file begins as an archive of mongodump.
+pub(crate) fn is_stock_dump(head: &[u8]) -> bool {
+    archive::is_archive(head)
+}
+
+/// The files of a folder of mongodump that are read whole; none if it is none.
+pub(crate) fn stock_folder_heads(files: &[String]) -> Option<Vec<String>> {
+    stock::folder_heads(files)
+}
+
+/// Opens a folder of mongodump.
+pub(crate) fn open_stock_folder(folder: &str, heads: Vec<(String, Bytes)>, files: &[String]) -> Result<StockFolder> {
+    stock::open_folder(folder, heads, files)
+}
+
+/// A dump directory as an archive of mongodump.
+pub(crate) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
+    archive::one_file(schema)
 }
 
 fn no_globals(wanted: bool) -> Result<()> {
