@@ -20,7 +20,8 @@ pub use stats::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaS
 pub struct ConsistencyPoint {
     /// When the snapshot was taken, by the database's clock where it has one.
     pub at: Timestamp,
-    /// What `position` is: `lsn` (PostgreSQL) or `change_counter` (SQLite, of the file header).
+    /// What `position` is: `lsn` (PostgreSQL), `cluster_time` (MongoDB; `none` where a server has no snapshots, and the
+    /// position is its clock) or `change_counter` (SQLite, of the file header).
     pub kind: String,
     /// The position, as the database writes it.
     pub position: String,

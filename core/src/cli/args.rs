@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
 
-    /// Database to back up: postgres://…, sqlite:path [env: DATABASE_URL]
+    /// Database to back up: postgres://…, mongodb://…, sqlite:path [env: DATABASE_URL]
     #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
     pub(super) database: Option<String>,
 

@@ -121,8 +121,9 @@ pub(crate) fn open(input: Box<dyn Read + Send>) -> Result<StockDump> {
     }
     #[cfg(not(feature = "postgres"))]
     drop((head, input));
-    Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here")
-        .next("give a dump of pg_dump or pg_dumpall, or an archive of mongodump, as it is or compressed by gzip, zstd or lz4"))
+    Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here").next(
+        "give a dump of pg_dump or pg_dumpall, or an archive of mongodump, as it is or compressed by gzip, zstd or lz4",
+    ))
 }
 
 /// Which files of a folder have to be read whole before it can be opened, by the names of all of them. None: it holds no

@@ -21,7 +21,7 @@ pub(super) fn var(name: &str) -> Result<Option<String>> {
 impl VaultBuilder {
     /// Takes from the environment what was not given yet.
     ///
-    /// `DATABASE_URL` (or `POSTGRES_URL`, or `DATABASE_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_NAME`); `BACKUP_STORE_URL` (or
+    /// `DATABASE_URL` (or `POSTGRES_URL`, or `MONGODB_URI` with `MONGODB_DB`, or `DATABASE_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_NAME`); `BACKUP_STORE_URL` (or
     /// `BACKUP_PROVIDER` with `S3_BUCKET`, `AZURE_CONTAINER`, `GCS_BUCKET` or `BACKUP_FOLDER`, and `BACKUP_PREFIX`); `BACKUP_NAME`;
     /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
     /// (separated by commas); `BACKUP_SIGNING_KEY_FILE`.
@@ -207,6 +207,19 @@ mod tests {
         ]);
         assert_eq!(database.unwrap().unwrap(), "postgres://app:p%40ss%2Fword@db.local/shop");
         assert_eq!(store.unwrap().unwrap(), "s3://acme/prod");
+    }
+
+    #[test]
+    fn a_mongodb_uri_gets_its_database_and_keeps_its_users() {
+        let url = |uri: &str| {
+            let (database, _) = urls(&[("MONGODB_URI", uri), ("MONGODB_DB", "shop")]);
+            database.ok().flatten().unwrap_or_default()
+        };
+        assert_eq!(url("mongodb://h1,h2"), "mongodb://h1,h2/shop");
+        assert_eq!(url("mongodb://u:p@h/?tls=true"), "mongodb://u:p@h/shop?tls=true&authSource=admin");
+        assert_eq!(url("mongodb+srv://u:p@h/own"), "mongodb+srv://u:p@h/shop?authSource=own");
+        assert_eq!(url("mongodb://u:p@h/x?authSource=y"), "mongodb://u:p@h/shop?authSource=y");
+        assert_eq!(url("mongodb://u:p@h/shop"), "mongodb://u:p@h/shop");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod interop;
 mod layers;
 mod memory;
 mod memory_promised;
+mod mongodb_life;
 mod observed;
 mod postgres_awkward;
 mod postgres_cut;

@@ -89,7 +89,9 @@ impl Address {
         }
         let protected = match &parsed.tls {
             Some(Tls::Enabled(tls)) => !tls.allow_invalid_certificates.unwrap_or(false),
-            _ => false,
+            Some(Tls::Disabled) => false,
+            // Names in the DNS stand for hosts that are reached by TLS alone.
+            None => matches!(parsed.host_info, HostInfo::DnsRecord(_)),
         };
         Ok(Self { url: Secret::from(url), place, hosts, protected })
     }

@@ -288,7 +288,10 @@ mod tests {
         let found = read(&archive()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, "shop/a+b.bson");
-        assert_eq!(found[0].1.len(), rawdoc! { "_id": 1 }.as_bytes().len() + rawdoc! { "_id": 2, "x": "y" }.as_bytes().len());
+        assert_eq!(
+            found[0].1.len(),
+            rawdoc! { "_id": 1 }.as_bytes().len() + rawdoc! { "_id": 2, "x": "y" }.as_bytes().len()
+        );
         let dump = open(Box::new(Cursor::new(archive()))).unwrap();
         assert_eq!(dump.schema[0], ("shop/a+b.metadata.json".to_owned(), Bytes::from_static(TEXT.as_bytes())));
         assert_eq!(dump.data.len(), 1, "a view has no documents");

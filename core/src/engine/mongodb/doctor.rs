@@ -33,7 +33,8 @@ pub(super) async fn doctor(address: &Address) -> Vec<Check> {
         Topology::ReplicaSet => "a replica set",
         Topology::Sharded => "a sharded cluster",
     };
-    let mut checks = vec![Check::pass(CHECKS[0], format!("{address}: MongoDB {}, {how}", server.version)), tls(address)];
+    let mut checks =
+        vec![Check::pass(CHECKS[0], format!("{address}: MongoDB {}, {how}", server.version)), tls(address)];
     let collections = in_time("collections", collections(&server)).await;
     let found = collections.as_ref().map_or(&[][..], |(_, found)| found);
     checks.push(one(in_time("consistency", consistency(&server, found)).await));
@@ -115,13 +116,21 @@ fn window_check(window: u64, bytes: u64) -> Check {
     const NAME: &str = "consistency";
     let seconds = bytes / PACE;
     match window {
-        0 => Check::pass(NAME, "all collections are read as of one cluster time; how long the server keeps it could not be asked"),
+        0 => Check::pass(
+            NAME,
+            "all collections are read as of one cluster time; how long the server keeps it could not be asked",
+        ),
         _ if seconds > window => Check::warn(
             NAME,
-            format!("a backup of {} MiB may take longer than the {window} s for which the server keeps a snapshot", bytes >> 20),
+            format!(
+                "a backup of {} MiB may take longer than the {window} s for which the server keeps a snapshot",
+                bytes >> 20
+            ),
             format!("set minSnapshotHistoryWindowInSeconds to {} or more on every member", (seconds * 2).max(600)),
         ),
-        _ => Check::pass(NAME, format!("all collections are read as of one cluster time, which is kept for {window} s")),
+        _ => {
+            Check::pass(NAME, format!("all collections are read as of one cluster time, which is kept for {window} s"))
+        }
     }
 }
 
@@ -133,7 +142,11 @@ async fn privileges(server: &Server) -> Result<Check> {
     let info = told.get_document("authInfo").cloned().unwrap_or_default();
     let names = |key: &str, field: &str| -> Vec<String> {
         let listed = info.get_array(key).into_iter().flatten().filter_map(Bson::as_document);
-        listed.map(|d: &Document| format!("{}@{}", d.get_str(field).unwrap_or_default(), d.get_str("db").unwrap_or_default())).collect()
+        listed
+            .map(|d: &Document| {
+                format!("{}@{}", d.get_str(field).unwrap_or_default(), d.get_str("db").unwrap_or_default())
+            })
+            .collect()
     };
     let (users, roles) = (names("authenticatedUsers", "user"), names("authenticatedUserRoles", "role"));
     Ok(match users.first() {
@@ -168,7 +181,10 @@ mod tests {
         assert_eq!(window_check(300, 1 << 30).status, CheckStatus::Pass);
         let short = window_check(300, 100 << 30);
         assert_eq!(short.status, CheckStatus::Warn);
-        assert_eq!(short.next.as_deref(), Some("set minSnapshotHistoryWindowInSeconds to 12800 or more on every member"));
+        assert_eq!(
+            short.next.as_deref(),
+            Some("set minSnapshotHistoryWindowInSeconds to 12800 or more on every member")
+        );
         assert_eq!(window_check(0, 1).status, CheckStatus::Pass);
     }
 }

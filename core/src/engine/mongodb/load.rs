@@ -76,7 +76,8 @@ impl MongoTarget {
             }
         }
         let alone = matches!(address.place, Place::One(_));
-        let may_hold_something = options.overwrite || options.clean || options.select.data_only;
+        // A part is restored beside what is there; what collides is refused later.
+        let may_hold_something = options.overwrite || options.clean || !options.select.is_everything();
         if alone
             && !may_hold_something
             && let Some((database, names)) = present.first_key_value()
@@ -113,9 +114,8 @@ impl MongoTarget {
                 _ => collection.clone(),
             };
             if !taken.documents {
-                self.files.retain(|_, namespace| {
-                    *namespace != Namespace { database: to.database.clone(), collection: data.clone() }
-                });
+                self.files
+                    .retain(|_, n| n.database != to.database || (n.collection != data && n.collection != collection));
             }
             self.incoming.push(Incoming { dumped: database, to, data, metadata, define: taken.definition });
         }
@@ -299,14 +299,19 @@ impl Target for MongoTarget {
             return Err(Error::new(Code::Internal, format!("{} was not expected", place.file)));
         };
         let collection = self.server.database(&to.database).collection::<RawDocumentBuf>(&to.collection);
+        // What was valid when it was written stays, whatever a validator asks for by now. It takes a privilege of its own.
+        let of = |i: &&Incoming| i.to.database == to.database && (i.data == to.collection || i.to == *to);
+        let validated = self.incoming.iter().find(of).is_some_and(|i| i.metadata.options.contains_key("validator"));
         let insert = |batch: Vec<RawDocumentBuf>| {
             let collection = collection.clone();
             async move {
                 if batch.is_empty() {
                     return Ok(());
                 }
-                // What was valid when it was written stays, whatever a validator asks for by now.
-                let insert = collection.insert_many(batch).ordered(true).bypass_document_validation(true);
+                let mut insert = collection.insert_many(batch).ordered(true);
+                if validated {
+                    insert = insert.bypass_document_validation(true);
+                }
                 insert.await.map(|_| ()).map_err(|e| failure(format!("loading {to}"), e))
             }
         };

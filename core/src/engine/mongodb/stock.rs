@@ -55,7 +55,10 @@ mod tests {
         assert_eq!((opened.data[0].0.name.as_str(), opened.data[0].1.as_str()), ("shop/orders.bson", "orders.bson.gz"));
         let all = files(&["oplog.bson", "shop/orders.bson"]);
         let opened = open_folder("dump", vec![], &all).unwrap();
-        assert_eq!(opened.data.iter().map(|d| d.0.name.as_str()).collect::<Vec<_>>(), ["oplog.bson", "shop/orders.bson"]);
+        assert_eq!(
+            opened.data.iter().map(|d| d.0.name.as_str()).collect::<Vec<_>>(),
+            ["oplog.bson", "shop/orders.bson"]
+        );
         assert_eq!(folder_heads(&files(&["toc.dat", "1.dat"])), None);
     }
 }
