@@ -340,7 +340,10 @@ export interface ConnectionStats {
 export interface ConsistencyPoint {
   /** When the snapshot was taken, by the database's clock where it has one. */
   readonly at: Date
-  /** What `position` is: `lsn` (PostgreSQL) or `change_counter` (SQLite, of the file header). */
+  /**
+   * What `position` is: `lsn` (PostgreSQL), `cluster_time` (MongoDB; `none` where a server has no snapshots, and the
+   * position is its clock) or `change_counter` (SQLite, of the file header).
+   */
   readonly kind: string
   /** The position, as the database writes it. */
   readonly position: string
@@ -435,6 +438,8 @@ export interface DrillReport {
 export type EngineKind =
   /** PostgreSQL, dumped as pg_dump's directory format. */
   | "postgres"
+  /** MongoDB, dumped as mongodump's directory layout. */
+  | "mongodb"
   /** SQLite, dumped as the database file itself. */
   | "sqlite"
 

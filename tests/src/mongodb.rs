@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::env::{python, venv};
-use crate::server::{Server, as_unprivileged, free_port, random, start_with_ports, tool};
+use crate::server::{Server, free_port, random, start_with_ports, tool};
 use crate::skip::missing;
 
 /// One running server.
@@ -75,9 +75,7 @@ impl Mongodb {
                 .arg(program)
                 .arg(port.to_string())
                 .arg(folder.join("data"));
-            // Whoever runs the server has to own what it finds.
-            as_unprivileged(provision.current_dir(&folder).env("HOME", &folder));
-            tool(&mut provision);
+            tool(provision.current_dir(&folder).env("HOME", &folder));
         }
         let own = [
             "--port".to_owned(),
@@ -88,7 +86,7 @@ impl Mongodb {
         let mut command = vec![program.as_os_str()];
         command.extend(own.iter().map(OsStr::new));
         command.extend(options.iter().map(OsStr::new));
-        let server = Server::start(folder, "KILL", &command);
+        let server = Server::start_as_self(folder, "KILL", &command);
         let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         server.wait_ready(answers).ok_or_else(|| server.log())?;
         Ok(Self { _server: Some(server), url: format!("mongodb://127.0.0.1:{port}/") })

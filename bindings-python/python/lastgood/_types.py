@@ -504,7 +504,9 @@ class ConsistencyPoint(Data):
     """When the snapshot was taken, by the database's clock where it has one."""
 
     kind: str = field(metadata=_values.key("kind"))
-    """What `position` is: `lsn` (PostgreSQL) or `change_counter` (SQLite, of the file header)."""
+    """What `position` is: `lsn` (PostgreSQL), `cluster_time` (MongoDB; `none` where a server has no snapshots, and
+    the position is its clock) or `change_counter` (SQLite, of the file header).
+    """
 
     position: str = field(metadata=_values.key("position"))
     """The position, as the database writes it."""
@@ -629,7 +631,7 @@ class DrillReport(Data):
     """What the restore had to say."""
 
 
-EngineKind: TypeAlias = Literal["postgres", "sqlite"]
+EngineKind: TypeAlias = Literal["postgres", "mongodb", "sqlite"]
 """Which database system a backup is of."""
 
 

@@ -25,7 +25,7 @@ pub(super) fn server_code(e: &Driver) -> Option<i32> {
 
 /// Whether the server would not let this user do it.
 pub(super) fn is_denied(e: &Driver) -> bool {
-    matches!(server_code(e), Some(13 | 8000 | 33 | 11))
+    matches!(server_code(e), Some(13 | 8000))
 }
 
 /// Whether a cursor was given up by the server, so that another one can go on where it was.
@@ -50,7 +50,7 @@ fn meaning(e: &Driver) -> (Code, String) {
         | ErrorKind::ConnectionPoolCleared { .. }
         | ErrorKind::ServerSelection { .. } => unreachable(&said),
         _ => match server_code(e) {
-            Some(13 | 18 | 33 | 8000 | 11) => Code::DatabaseDenied,
+            Some(11 | 13 | 18 | 8000) => Code::DatabaseDenied,
             Some(26) => Code::DatabaseNotFound,
             // The snapshot is older than what the server keeps.
             Some(239 | 246) => Code::DatabaseChanged,

@@ -241,23 +241,24 @@ impl MongoTarget {
         if indexes.is_empty() || !incoming.define {
             return Ok(Vec::new());
         }
-        let (to, rehearsal) = (&incoming.to, self.options.rehearsal);
+        let to = &incoming.to;
         let create = |indexes: Vec<Document>| {
             let database = self.server.database(&to.database);
             let command = doc! { "createIndexes": &to.collection, "indexes": indexes };
             async move { database.run_command(command).await }
         };
+        // A kind of index that this server does not know must not cost the others, nor the data.
+        let unknown = |e: &mongodb::error::Error| matches!(server_code(e), Some(67 | 72 | 197 | 238));
         match create(indexes.clone()).await {
             Ok(_) => return Ok(Vec::new()),
-            // A kind of index that this server does not know must not cost the others.
-            Err(e) if matches!(server_code(&e), Some(67 | 72 | 197 | 238)) && (rehearsal || indexes.len() > 1) => {}
+            Err(e) if unknown(&e) => {}
             Err(e) => return Err(failure(format!("building the indexes of {to}"), e)),
         }
         let mut warnings = Vec::new();
         for index in indexes {
             let name = index.get_str("name").unwrap_or_default().to_owned();
             if let Err(e) = create(vec![index]).await {
-                if !matches!(server_code(&e), Some(67 | 72 | 197 | 238)) {
+                if !unknown(&e) {
                     return Err(failure(format!("building index {name} of {to}"), e));
                 }
                 let e = failure(format!("index {name} of {to} is not built"), e);
