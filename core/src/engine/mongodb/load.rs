@@ -102,8 +102,11 @@ impl MongoTarget {
             let metadata = Metadata::decode(text, names::unescaped(stem).as_deref()).map_err(|e| e.at(file))?;
             dumped.insert((database.to_owned(), metadata.collection.clone()), (stem.to_owned(), metadata));
         }
+        let mut owners = HashMap::new();
         for file in data {
-            self.place_file(file, &mut dumped)?;
+            if let Some(owner) = self.place_file(file, &mut dumped)? {
+                owners.insert(file.name.clone(), owner);
+            }
         }
         scope.check_all_fit(dumped.keys().map(|(d, c)| (d.as_str(), c.as_str())))?;
         for ((database, collection), (_, metadata)) in dumped {
@@ -113,20 +116,11 @@ impl MongoTarget {
                 Kind::TimeSeries => format!("{BUCKETS}{collection}"),
                 _ => collection.clone(),
             };
-            if !taken.documents {
-                self.files
-                    .retain(|_, n| n.database != to.database || (n.collection != data && n.collection != collection));
-            }
             self.incoming.push(Incoming { dumped: database, to, data, metadata, define: taken.definition });
         }
-        let wanted: BTreeSet<(&str, &str)> =
-            self.incoming.iter().map(|i| (i.to.database.as_str(), i.data.as_str())).collect();
-        let plain: BTreeSet<(&str, &str)> =
-            self.incoming.iter().map(|i| (i.to.database.as_str(), i.to.collection.as_str())).collect();
-        self.files.retain(|_, n| {
-            let key = (n.database.as_str(), n.collection.as_str());
-            wanted.contains(&key) || plain.contains(&key)
-        });
+        // By their names in the dump: several of its databases may have one name here.
+        let wanted = |file: &String| owners.get(file).and_then(|(database, name)| scope.takes(database, name));
+        self.files.retain(|file, _| wanted(file).is_some_and(|taken| taken.documents));
         self.check_one_database()
     }
 
@@ -135,13 +129,13 @@ impl MongoTarget {
         &mut self,
         file: &StoredFile,
         dumped: &mut BTreeMap<(String, String), (String, Metadata)>,
-    ) -> Result<()> {
+    ) -> Result<Option<(String, String)>> {
         let Some((database, stem, names::Kind::Data)) = names::parse(&file.name) else {
             if file.name.rsplit('/').next() == Some("oplog.bson") {
                 let message = "the dump's oplog is not applied: each collection is as it was when it was read";
                 self.warnings.push(Warning::new("oplog_not_applied", message));
             }
-            return Ok(());
+            return Ok(None);
         };
         let known =
             dumped.iter().find(|((d, _), (s, _))| d == database && s == stem).map(|((_, name), _)| name.clone());
@@ -158,21 +152,21 @@ impl MongoTarget {
         if super::address::OWN.contains(&database) || collection.starts_with('$') {
             let message = format!("{} belongs to the server: it is left out", file.name);
             self.warnings.push(Warning::new("server_collection", message));
-            return Ok(());
+            return Ok(None);
         }
         let series = collection.strip_prefix(BUCKETS);
         if series.is_none() && is_the_servers(&collection) {
-            return Ok(());
+            return Ok(None);
         }
         let owner = series.unwrap_or(&collection).to_owned();
         dumped.entry((database.to_owned(), owner.clone())).or_insert_with(|| {
             let options = Document::new();
             let (indexes, uuid, kind) = (Vec::new(), String::new(), Kind::Collection);
-            (stem.to_owned(), Metadata { options, indexes, uuid, collection: owner, kind })
+            (stem.to_owned(), Metadata { options, indexes, uuid, collection: owner.clone(), kind })
         });
-        let database = self.namespace(database, &collection)?.database;
-        self.files.insert(file.name.clone(), Namespace { database, collection });
-        Ok(())
+        let to = self.namespace(database, &collection)?;
+        self.files.insert(file.name.clone(), to);
+        Ok(Some((database.to_owned(), owner)))
     }
 
     fn namespace(&self, dumped: &str, collection: &str) -> Result<Namespace> {
