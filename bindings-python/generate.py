@@ -50,8 +50,9 @@ class Api:
         self.verbs: list[Schema] = self.data["verbs"]
         options = [self.data["vault"], *(verb["options"] for verb in self.verbs)]
         self.option_names = {name_of(schema) for schema in options}
-        self.inputs = set(self.reach(self.defs[name] for name in self.option_names)) - self.option_names
-        outputs = [self.data["progress"], *(verb["report"] for verb in self.verbs)]
+        given = [self.data["schedule"]["plan"], *(self.defs[name] for name in self.option_names)]
+        self.inputs = set(self.reach(given)) - self.option_names
+        outputs = [self.data["progress"], self.data["schedule"]["status"], *(verb["report"] for verb in self.verbs)]
         self.outputs = set(self.reach(outputs)) - self.inputs
 
     def reach(self, roots: Iterable[Schema], seen: set[str] | None = None) -> Iterator[str]:

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use testkit::{Postgres, peak_memory};
+use testkit::peak_memory;
 
 /// One way to back the database up, or to restore it.
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub fn contender(name: &'static str, script: String) -> Contender {
     Contender { name, script, seconds: Vec::new(), stored_bytes: 0, peak_bytes: 0 }
 }
 
-/// Runs all of them in rounds, so that every contender meets the same noise.
+/// Runs all of them in rounds, so that every contender meets the same noise. `before` takes away what an earlier one left.
 ///
 /// # Panics
 /// When a script fails.
-pub fn measure(contenders: &mut [Contender], runs: usize, url: &str, server: &Postgres) {
+pub fn measure(contenders: &mut [Contender], runs: usize, url: &str, before: impl Fn()) {
     for _ in 0..runs {
         for c in contenders.iter_mut() {
-            server.drop("bench_copy");
+            before();
             let out = tempfile::tempdir().unwrap();
             let began = Instant::now();
             let peak = bash(&c.script, out.path(), url);

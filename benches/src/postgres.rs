@@ -54,7 +54,7 @@ fn main() {
             ),
         ),
     ];
-    measure(&mut backups, runs, &url, &server);
+    measure(&mut backups, runs, &url, || server.drop("bench_copy"));
     print_table(&format!("backup, scale {scale}, medians of {runs}"), &backups);
 
     let kept = folder.path().join("kept");
@@ -86,7 +86,7 @@ fn main() {
             format!("{create} && {bin}/pg_restore -j2 -d {copy} {kept}/exported"),
         ),
     ];
-    measure(&mut restores, runs, &url, &server);
+    measure(&mut restores, runs, &url, || server.drop("bench_copy"));
     print_table(&format!("restore, scale {scale}, medians of {runs}"), &restores);
 }
 

@@ -44,6 +44,6 @@ fn main() {
     if schema_only {
         contenders.insert(0, contender("lastgood backup --schema-only", backup + " --schema-only"));
     }
-    measure(&mut contenders, runs, &server.url("bench"), &server);
+    measure(&mut contenders, runs, &server.url("bench"), || server.drop("bench_copy"));
     print_table(&format!("{tables} tables, medians of {runs}"), &contenders);
 }

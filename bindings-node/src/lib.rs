@@ -8,4 +8,5 @@
 mod cli;
 mod log;
 mod run;
+mod schedule;
 mod vault;

@@ -37,6 +37,10 @@ impl Running {
     }
 }
 
+pub(crate) fn runtime() -> napi::Result<&'static Runtime> {
+    RUNTIME.as_ref().map_err(|e| napi::Error::from_reason(format!("no threads can be started: {e}")))
+}
+
 /// Starts the work and comes back at once.
 pub(crate) fn start<F>(
     cancel: CancellationToken,
@@ -46,7 +50,7 @@ pub(crate) fn start<F>(
 where
     F: Future<Output = Result<Value>> + Send + 'static,
 {
-    let runtime = RUNTIME.as_ref().map_err(|e| napi::Error::from_reason(format!("no threads can be started: {e}")))?;
+    let runtime = runtime()?;
     let tell = Arc::new(tell);
     let teller = Arc::clone(&tell);
     let task =

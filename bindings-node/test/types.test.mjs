@@ -29,7 +29,7 @@ test('names and dates are converted by the schema, and keys of maps are left alo
 })
 
 const consumer = `
-import { BackupError, onLog, Vault, type BackupReport, type BackupSummary, type ErrorCode, type Progress, type VaultOptions } from 'lastgood'
+import { BackupError, onLog, type Schedule, Vault, type BackupReport, type BackupSummary, type ErrorCode, type Progress, type VaultOptions } from 'lastgood'
 
 const options: VaultOptions = { database: process.env['DATABASE_URL'], store: 's3://b/p', settings: { jobs: 4, readBack: 'content' } }
 
@@ -42,6 +42,15 @@ export async function nightly(signal: AbortSignal): Promise<BackupReport> {
   await vault.restore(report.id, { target: process.env['SCRATCH_URL'] })
   void [at, proven]
   return report
+}
+
+export async function stay(vault: Vault): Promise<Date | null> {
+  await using job: Schedule = vault.schedule('0 2 * * *', { timeZone: 'UTC', keep: { daily: 7 } })
+  for await (const { last, error, running } of job) {
+    const codes: readonly (string | undefined)[] = last?.ran.map(({ job, ok, error }) => (ok ? job : error?.code)) ?? []
+    void [codes, error?.message, running]
+  }
+  return vault.schedule({ backup: '0 2 * * *', drill: 'off' }).status.nextRunAt
 }
 
 export function explain(error: unknown): ErrorCode | undefined {
@@ -65,6 +74,8 @@ stop()
 void Vault.open({ databse: 'x' })
 // @ts-expect-error the backup has to be named
 void Vault.fromEnv().then(v => v.verify())
+// @ts-expect-error the cron expression was given
+void Vault.fromEnv().then(v => v.schedule('0 2 * * *', { backup: '0 3 * * *' }))
 // @ts-expect-error there is no such level
 onLog(() => {}, { level: 'loud' })
 `
@@ -89,11 +100,13 @@ test('CommonJS and ES modules get the same classes', async () => {
 
 for (const condition of ['edge-light', 'workerd', 'browser']) {
   test(`without Node it is refused clearly: ${condition}`, async () => {
-    const text = `import { Vault, BackupError, onLog } from 'lastgood'
+    const text = `import * as all from 'lastgood'
+      const { Vault, BackupError, onLog } = all
       const error = await Vault.open({}).catch(e => e)
       let log; try { onLog(() => {}) } catch (e) { log = e }
-      console.log(error instanceof BackupError, log.code, String(error))`
+      console.log(error instanceof BackupError, log.code, String(error), Object.keys(all).sort())`
     const { stdout, stderr } = await run(process.execPath, ['--conditions', condition, '--input-type=module', '-'], { cwd: import.meta.dirname, input: text })
-    assert.match(stdout, /^true not_compiled_in BackupError \[not_compiled_in\]: lastgood needs Node\.js.*runtime = 'nodejs'/, stderr)
+    assert.match(stdout, /^true not_compiled_in BackupError \[not_compiled_in\]: lastgood needs Node\.js.*runtime = 'nodejs'.*\[ 'BackupError', 'Schedule', 'Vault', 'onLog' \]/, stderr)
+    assert.deepEqual(Object.keys(await import('lastgood')).sort(), ['BackupError', 'Schedule', 'Vault', 'onLog'])
   })
 }

@@ -51,6 +51,30 @@ async function life(world, database, target, targets) {
   await vault.close()
 }
 
+test('keys are added, shown, changed and removed', async () => {
+  const world = new World()
+  const vault = await world.open(world.sqlite('shop.db'), { name: 'shop' })
+  const backup = await vault.backup()
+  const added = await vault.addKey({ passphrase: 'walnut-harbor-eleven-copper-violet-summit', name: 'safe', workFactor: 4 })
+  assert.deepEqual(added, { slot: '1-safe', proven: true })
+  const { slots } = await vault.keys()
+  assert.deepEqual(slots.map(s => [s.slot, s.kind, s.opensHere, s.backups, s.writtenAt instanceof Date]), [
+    ['1-main', 'passphrase', true, 1, true],
+    ['1-safe', 'passphrase', false, 1, true],
+  ])
+  await assert.rejects(vault.removeKey('1-main'), { code: 'key_slot', kind: 'refused' })
+  const rotated = await vault.rotateKey({ toPassphrase: 'lantern-pebble-orchard-nineteen-velvet-canoe', newEpoch: true, workFactor: 4 })
+  assert.deepEqual([rotated.epoch, rotated.removed, rotated.behind], [2, '1-main', ['1-safe']])
+  assert.deepEqual((await vault.keys()).behind.map(b => b.backup), [backup.id])
+  assert.equal((await vault.rewrap()).rewrapped, 1)
+  const { reencrypted } = await vault.reencrypt()
+  assert.deepEqual(reencrypted.map(r => [r.backup, r.removed]), [[backup.id, true]])
+  assert.deepEqual((await vault.keys()).behind, [])
+  assert.equal((await vault.removeKey('1-safe')).opensWith, '2-main')
+  await vault.verify(reencrypted[0].by)
+  await vault.close()
+})
+
 test('every verb works on SQLite', async () => {
   const world = new World()
   const database = world.sqlite('shop.db')

@@ -58,6 +58,9 @@ export class World {
   }
 }
 
+/** What stock sqlite3 writes of a whole database: schema and rows. */
+export const dump = file => execFileSync('sqlite3', [file, '.dump'], { encoding: 'utf8', maxBuffer: 1 << 28 })
+
 /** Runs a program to its end, and answers what it printed and its exit code. */
 export function run(program, args, { input, ...options } = {}) {
   return new Promise((resolve, reject) => {
@@ -78,7 +81,7 @@ export function script(text, options) {
   return run(process.execPath, ['--input-type=module', '-'], { cwd: import.meta.dirname, input: text, ...options })
 }
 
-/** A PostgreSQL database of its own, or null where there is no server: `with-postgres` starts one. */
+/** A PostgreSQL database of its own, or null where there is no server: `with-servers` starts one. */
 export function postgres(name, sql) {
   const server = process.env.LASTGOOD_TEST_POSTGRES_URL
   if (!server) return null

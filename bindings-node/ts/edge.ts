@@ -22,6 +22,12 @@ export class Vault {
   }
 }
 
+export class Schedule {
+  constructor() {
+    refuse()
+  }
+}
+
 export function onLog(): never {
   return refuse()
 }

@@ -2,5 +2,6 @@
 
 export { BackupError, type Failure } from './error'
 export { onLog, type LogLevel, type LogRecord, type LogSubscription } from './log'
+export { Schedule } from './schedule'
 export { Vault } from './vault'
 export type * from './types'

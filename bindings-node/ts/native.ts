@@ -12,7 +12,15 @@ export interface Running {
 export interface NativeVault {
   open(options: string, tell: Tell): Running
   call(verb: string, options: string, tell: Tell): Running
+  schedule(plan: string): NativeSchedule
   close(): void
+}
+
+export interface NativeSchedule {
+  status(): string
+  changed(seen: string | null, tell: Tell): Running
+  stop(tell: Tell): Running
+  leave(tell: Tell): Running
 }
 
 export interface Native {
@@ -53,16 +61,20 @@ export function native(): Native {
 }
 
 function load(): Native {
-  const name = platform()
+  // Of Linux's two C libraries npm installed the package of one. Asking Node which takes longer than to try.
+  const systems = `${process.platform}-${process.arch}`
   let broken: Error | undefined
-  for (const attempt of platforms[name] ?? []) {
-    try {
-      return attempt()
-    } catch (error) {
-      // A file that is there and does not load says more than one that is not.
-      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') broken = error as Error
+  for (const name of [systems, `${systems}-gnu`, `${systems}-musl`]) {
+    for (const attempt of platforms[name] ?? []) {
+      try {
+        return attempt()
+      } catch (error) {
+        // A file that is there and does not load says more than one that is not.
+        if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') broken = error as Error
+      }
     }
   }
+  const name = platform()
   const failure = { code: 'not_compiled_in', kind: 'invalid', platform: name } as const
   if (!(name in platforms)) {
     const next = `there are modules for ${Object.keys(platforms).join(', ')}`

@@ -102,6 +102,28 @@ export type ErrorCode =
 /** What a caller can do about an error. */
 export type ErrorKind = "invalid" | "refused" | "denied" | "not_found" | "damaged" | "unavailable" | "busy" | "cancelled" | "internal"
 
+/** Options of `Vault.addKey`. */
+export interface AddKeyOptions extends RunOptions {
+  /** Take the passphrase although it is weak. */
+  allowWeak?: boolean | undefined
+  /** What the slot is called, so that people know whose it is: `safe`. Of a-z, 0-9 and `-`. */
+  name?: string | undefined
+  /** Another key that opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64. */
+  passphrase?: Secret | undefined
+  /** Or public keys (`age1…`, `ssh-ed25519 …`), each of whose identities opens the store. */
+  recipients?: readonly string[] | undefined
+  /** The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16. */
+  workFactor?: number | undefined
+}
+
+/** What became of a key slot that was added. */
+export interface AddKeyReport {
+  /** The slot: `1-safe`. */
+  readonly slot: string
+  /** Whether a key that was given here opens it. What was sealed to somebody else's public key, only they can try. */
+  readonly proven: boolean
+}
+
 /** Who is told. URLs that hold a token are secrets. */
 export interface Alerts {
   /** Program and arguments that get every event as JSON on standard input. */
@@ -228,6 +250,18 @@ export interface BackupHealth {
 /** The name of one backup: `backup-20251121-020001`, its UTC start time, with `-2`, `-3` … on a collision. */
 export type BackupId = string
 
+/** A backup, and the epochs that matter for it. */
+export interface BackupKey {
+  /** The database. */
+  readonly database: DatabaseName
+  /** The backup. */
+  readonly backup: BackupId
+  /** The epochs that open it, the newest first. `rewrap` leaves the newest of all. */
+  readonly openedBy: readonly number[]
+  /** The epoch that it was sealed under. `reencrypt` seals it under the newest. */
+  readonly sealedUnder: number
+}
+
 /** A backup that was made. */
 export interface BackupReport {
   /** The new backup. */
@@ -340,10 +374,7 @@ export interface ConnectionStats {
 export interface ConsistencyPoint {
   /** When the snapshot was taken, by the database's clock where it has one. */
   readonly at: Date
-  /**
-   * What `position` is: `lsn` (PostgreSQL), `cluster_time` (MongoDB; `none` where a server has no snapshots, and the
-   * position is its clock) or `change_counter` (SQLite, of the file header).
-   */
+  /** What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB) or `change_counter` (SQLite, of the file header). */
   readonly kind: string
   /** The position, as the database writes it. */
   readonly position: string
@@ -386,6 +417,10 @@ export interface DatabaseStats {
 
 /** Options of `Vault.doctor`. */
 export interface DoctorOptions extends RunOptions {
+  /** Indexes that must be there, and usable. */
+  indexes?: readonly string[] | undefined
+  /** Tables or collections that must be there: `orders`, `sales.orders`. */
+  tables?: readonly string[] | undefined
 }
 
 /** Whether backups can be relied on here: every check that the doctor made, in the order in which they build on each other. */
@@ -438,8 +473,8 @@ export interface DrillReport {
 export type EngineKind =
   /** PostgreSQL, dumped as pg_dump's directory format. */
   | "postgres"
-  /** MongoDB, dumped as mongodump's directory layout. */
-  | "mongodb"
+  /** MySQL or MariaDB, dumped in mydumper's layout. */
+  | "mysql"
   /** SQLite, dumped as the database file itself. */
   | "sqlite"
 
@@ -638,6 +673,8 @@ export interface JobRecord {
   readonly error: JobError | null
   /** The newest end of an attempt that did what it was to do. */
   readonly lastOkAt: Date | null
+  /** The job's next slot by the plan that it ran by. */
+  readonly nextAt: Date | null
   /** When it is tried again; absent when not before its next slot. */
   readonly retryAt: Date | null
 }
@@ -681,6 +718,87 @@ export interface Keep {
   yearly?: number | undefined
 }
 
+/** One epoch of the store's identity. */
+export interface KeyEpoch {
+  /** Its number, from 1. */
+  readonly epoch: number
+  /** Its public key. */
+  readonly publicKey: string
+  /** Backups whose data keys it opens. */
+  readonly opens: number
+  /** Backups that were sealed under it: it has known their data keys. */
+  readonly sealed: number
+}
+
+/** A backup about which something could not be done, and why. */
+export interface KeyRefusal {
+  /** The database. */
+  readonly database: DatabaseName
+  /** The backup. */
+  readonly backup: BackupId
+  /** The code of the error. */
+  readonly code: string
+  /** What happened. */
+  readonly message: string
+}
+
+/** One key slot. */
+export interface KeySlot {
+  /** Its name: `1-main` is the object `keys/1-main.age`. */
+  readonly slot: string
+  /** The newest epoch that it holds: it opens the backups of this epoch and of those before it. */
+  readonly epoch: number
+  /** What it is locked with. */
+  readonly kind: KeySlotKind
+  /** When it was written, by the store's clock. */
+  readonly writtenAt: Date
+  /** Whether a key that was given here opens it. */
+  readonly opensHere: boolean
+  /** Whether it opens every backup, those to come included. One of an earlier epoch does not. */
+  readonly current: boolean
+  /** The backups that it opens: how many. Absent without a key. */
+  readonly backups: number | null
+  /** Somebody began to remove it. */
+  readonly beingRemoved: boolean
+  /** The key provider's name. */
+  readonly provider: string | null
+  /** The kinds of its public keys (`X25519`, `ssh-ed25519`), one each. Whose they are, the store does not tell. */
+  readonly recipientKinds: readonly string[]
+  /** log2 of the rounds of scrypt, of a passphrase. */
+  readonly workFactor: number | null
+}
+
+/** What a key slot is locked with. */
+export type KeySlotKind =
+  /** A passphrase. */
+  | "passphrase"
+  /** Public keys: of age or SSH identities, or of a raw key. */
+  | "recipients"
+  /** A key provider. */
+  | "provider"
+  /** It cannot be read. */
+  | "unknown"
+
+/** Options of `Vault.keys`. */
+export interface KeysOptions extends RunOptions {
+}
+
+/** What opens what: the key slots, the epochs of the store's identity, and the backups under each of them. */
+export interface KeysReport {
+  /** The public keys that new backups' data keys are wrapped to. Empty without a key. */
+  readonly recipients: readonly string[]
+  /** The key slots, the newest epoch first. */
+  readonly slots: readonly KeySlot[]
+  /** The epochs, the newest first. Empty without a key. */
+  readonly epochs: readonly KeyEpoch[]
+  /** Backups whose key files an earlier epoch still opens, or whose data keys an earlier epoch has known. */
+  readonly behind: readonly BackupKey[]
+  /** Backups whose data keys cannot be opened here, and why. */
+  readonly unopened: readonly KeyRefusal[]
+  /** The newest epoch: new backups belong to it. Absent without a key. */
+  readonly epoch: number | null
+}
+
 /** Options of `Vault.list`. */
 export interface ListOptions extends RunOptions {
   /** At most so many, the newest. Absent: all. */
@@ -721,6 +839,8 @@ export type Phase =
   | "finishing"
   /** Counting and hashing restored rows. */
   | "comparing"
+  /** Sealing stored backups under a new key. */
+  | "reencrypting"
 
 /**
  * What runs by itself, and when. What is absent has its default; `off` switches a job off.
@@ -878,6 +998,36 @@ export type ReadBack =
   /** Each volume read whole and its SHA-256 compared. */
   | "content"
 
+/** Options of `Vault.reencrypt`. */
+export interface ReencryptOptions extends RunOptions {
+}
+
+/** What a reencryption did. */
+export interface ReencryptReport {
+  /** The epoch that every backup is sealed under now, but for what was refused. */
+  readonly epoch: number
+  /** Backups that were sealed anew. */
+  readonly reencrypted: readonly Reencrypted[]
+  /** Backups that were as they should be. */
+  readonly unchanged: number
+  /** What could not be done. A backup whose copy is there and that was not let go is among these. */
+  readonly refused: readonly KeyRefusal[]
+  /** Milliseconds it took. */
+  readonly durationMs: number
+}
+
+/** A backup that was sealed anew. */
+export interface Reencrypted {
+  /** The database. */
+  readonly database: DatabaseName
+  /** The backup that there was. */
+  readonly backup: BackupId
+  /** The backup that took its place. */
+  readonly by: BackupId
+  /** Whether the one that there was is gone. */
+  readonly removed: boolean
+}
+
 /** Something that the store did not allow. */
 export interface Refusal {
   /** The backup that stays for now. */
@@ -890,6 +1040,18 @@ export interface Refusal {
 
 /** Options of `Vault.release`. */
 export interface ReleaseOptions extends RunOptions {
+}
+
+/** Options of `Vault.removeKey`. */
+export interface RemoveKeyOptions extends RunOptions {
+}
+
+/** What became of a key slot that was removed. */
+export interface RemoveKeyReport {
+  /** The slot that is gone. */
+  readonly slot: string
+  /** A slot that stays, and that a key given here opens. */
+  readonly opensWith: string
 }
 
 /** A replica, as its primary sees it. */
@@ -952,24 +1114,54 @@ export interface RestoreReport {
   readonly promoted: Promoted | null
 }
 
+/** Options of `Vault.rewrap`. */
+export interface RewrapOptions extends RunOptions {
+  /** Also what looks as it should: after one recipient took the place of another, which key files do not tell. */
+  all?: boolean | undefined
+}
+
+/** What a rewrap did. */
+export interface RewrapReport {
+  /** The epoch that opens every backup now, but for what was refused. */
+  readonly epoch: number
+  /** Backups whose data keys were wrapped anew. */
+  readonly rewrapped: number
+  /** Backups that were as they should be. */
+  readonly unchanged: number
+  /** What could not be done. */
+  readonly refused: readonly KeyRefusal[]
+  /** Milliseconds it took. */
+  readonly durationMs: number
+}
+
 /** Options of `Vault.rotateKey`. */
 export interface RotateKeyOptions extends RunOptions {
   /** Take the passphrase although it is weak. */
   allowWeak?: boolean | undefined
-  /** Leave the slot that was opened in place: both keys work. */
-  keepOld?: boolean | undefined
-  /** The passphrase that opens the store from now on. */
+  /**
+   * Make a new identity for the backups to come: after somebody saw the old one. Without a new key, the one that opened
+   * the store opens it on.
+   */
+  newEpoch?: boolean | undefined
+  /** The key that opens the store from now on: a passphrase, or `raw:` and 32 bytes in hex or base64. */
   toPassphrase?: Secret | undefined
-  /** Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on. */
+  /**
+   * Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on. One of them must
+   * be given here as well, so that the new slot can be tried before the old one goes.
+   */
   toRecipients?: readonly string[] | undefined
   /** The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16. */
   workFactor?: number | undefined
 }
 
-/** A key rotation that ended well. */
+/** What a key rotation did. */
 export interface RotateKeyReport {
   /** The slot written. */
   readonly added: string
+  /** The epoch that new backups belong to. */
+  readonly epoch: number
+  /** Slots of earlier epochs that stay: they open no backup of this epoch. Add their keys again, or remove them. */
+  readonly behind: readonly string[]
   /** The slot removed. */
   readonly removed: string | null
 }
@@ -1002,15 +1194,15 @@ export interface RunDueReport {
 /** How a running schedule is. */
 export interface ScheduleStatus {
   /** Whether it was not stopped. */
-  running: boolean
+  readonly running: boolean
   /** When each job is due next. */
-  next: readonly JobNext[]
+  readonly next: readonly JobNext[]
   /** Why the last look failed, if it did. */
-  error?: JobError | undefined
+  readonly error: JobError | null
   /** What was done last. Looks that found nothing to do leave it as it is. */
-  last?: RunDueReport | undefined
+  readonly last: RunDueReport | null
   /** When this process looks at the plan again. */
-  nextRunAt?: Date | undefined
+  readonly nextRunAt: Date | null
 }
 
 /** A passphrase, an identity or another secret text. */
@@ -1101,7 +1293,7 @@ export interface VaultOptions {
   alerts?: Alerts | undefined
   /** Take a passphrase although it is weak. */
   allowWeakPassphrase?: boolean | undefined
-  /** URL of the database to back up: `postgres://…`, `sqlite:path`. */
+  /** URL of the database to back up: `postgres://…`, `mysql://…`, `sqlite:path`. */
   database?: Secret | undefined
   /** File with age or SSH identities that open the store. */
   identityFile?: string | undefined

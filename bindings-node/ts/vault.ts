@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 
 import { fromCore, toCore } from './convert'
-import { BackupError, type Failure } from './error'
-import { guarded } from './log'
-import { native, type NativeVault, type Running, type Tell } from './native'
-import type { Progress, RunOptions, VaultOptions } from './types'
+import { native, type NativeVault } from './native'
+import { caller, run, told } from './run'
+import { leave, Schedule } from './schedule'
+import type { Plan, RunOptions, VaultOptions } from './types'
 import { Verbs, verbs } from './verbs'
 
 /**
@@ -18,6 +18,7 @@ import { Verbs, verbs } from './verbs'
 export class Vault extends Verbs {
   readonly #native: NativeVault
   readonly #running = new Set<Promise<unknown>>()
+  readonly #schedules = new Set<Schedule>()
 
   private constructor(vault: NativeVault) {
     super()
@@ -37,10 +38,32 @@ export class Vault extends Verbs {
     return Vault.open()
   }
 
-  /** Cancels what still runs, waits until it has cleaned up behind itself, and lets go of everything. May be called twice. */
+  /**
+   * Starts a schedule in this process: a cron expression of the backups, or a whole plan. It does at once what is due.
+   *
+   * A database and its store have one schedule in a process. Started again with the same plan it is the one that runs
+   * already, as after a hot reload; with another plan, it takes its place. `runDue` is for hosts that do not stay.
+   *
+   *     const job = vault.schedule('0 2 * * *', { timeZone: 'Europe/Berlin', keep: { daily: 7, weekly: 4, monthly: 12 } })
+   */
+  schedule(backup: string, plan?: Omit<Plan, 'backup'>): Schedule
+  schedule(plan?: Plan): Schedule
+  schedule(given: string | Plan = {}, more: Plan = {}): Schedule {
+    const plan = typeof given === 'string' ? { ...more, backup: given } : given
+    const started = told(caller(this.schedule), 'schedule', () => this.#native.schedule(JSON.stringify(toCore(plan, 'Plan'))))
+    const schedule = new Schedule(started)
+    this.#schedules.add(schedule)
+    return schedule
+  }
+
+  /**
+   * Cancels what still runs, waits until it has cleaned up behind itself, and lets go of everything. Its schedules are
+   * stopped, but for those that another vault has started as well. May be called twice.
+   */
   async close(): Promise<void> {
     this.#native.close()
-    await Promise.allSettled(this.#running)
+    await Promise.allSettled([...this.#running, ...[...this.#schedules].map(schedule => schedule[leave]())])
+    this.#schedules.clear()
   }
 
   /** For `await using vault = …`: closes. */
@@ -61,31 +84,6 @@ export class Vault extends Verbs {
       this.#running.delete(work)
     }
   }
-}
-
-/** Starts native work, and makes a promise of what it tells. */
-function run(verb: string, here: { stack?: string }, { signal, onProgress }: RunOptions, start: (tell: Tell) => Running): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const fail = (failure: Failure) => reject(new BackupError({ ...failure, verb }, here, failure.code === 'cancelled' ? signal?.reason : undefined))
-    if (signal?.aborted) return fail({ code: 'cancelled', kind: 'cancelled', message: 'the operation was cancelled' })
-    const tellProgress = onProgress && guarded(onProgress, 'onProgress')
-    const running = start(json => {
-      const told = JSON.parse(json) as { Progress: unknown } | { Ok: unknown } | { Err: Failure }
-      if ('Progress' in told) return tellProgress?.(fromCore(told.Progress, 'Progress') as Progress)
-      signal?.removeEventListener('abort', cancel)
-      if ('Ok' in told) resolve(told.Ok)
-      else fail(told.Err)
-    })
-    const cancel = () => running.cancel()
-    signal?.addEventListener('abort', cancel, { once: true })
-  })
-}
-
-/** The stack of whoever called this function. */
-function caller(of: Function): { stack?: string } {
-  const here = {}
-  Error.captureStackTrace(here, of)
-  return here
 }
 
 /**

@@ -8,6 +8,7 @@
 mod logs;
 mod operation;
 mod process;
+mod schedule;
 mod vault;
 
 use std::ffi::OsString;
@@ -33,6 +34,8 @@ mod _lastgood {
     use super::cli;
     #[pymodule_export]
     use crate::operation::Operation;
+    #[pymodule_export]
+    use crate::schedule::Schedule;
     #[pymodule_export]
     use crate::vault::Vault;
 }

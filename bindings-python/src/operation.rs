@@ -166,7 +166,7 @@ impl Events {
     }
 }
 
-/// Errors and progress are made of texts and numbers, so that this cannot fail.
-fn json(value: &impl serde::Serialize) -> String {
+/// Errors, progress and statuses are made of texts and numbers, so that this cannot fail.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lastgood::{Code, Error, Result, VaultOptions};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::logs;
-use crate::operation::Operation;
+use crate::operation::{Operation, json};
 use crate::process::Process;
+use crate::schedule::Schedule;
 
 /// A vault that is opened at its first use, once in each process.
 #[pyclass(frozen)]
@@ -56,6 +58,19 @@ impl Vault {
             vault.call(&verb, parse(&options)?, cancel, Some(on_progress)).await
         }))
     }
+
+    /// Starts a schedule by this plan, which is JSON. The vault was opened in this process before; what is raised is an
+    /// error as JSON.
+    fn schedule(&self, py: Python<'_>, plan: &str) -> PyResult<Schedule> {
+        let Opened { process, vault } = self.opened(py)?;
+        // A schedule runs on the threads that it is started on. The interpreter's lock is kept, so that no child is made
+        // while the core writes down that it runs.
+        let on = process.runtime().enter();
+        let started = vault.get().ok_or_else(not_opened).and_then(|vault| vault.start_schedule(parse(plan)?));
+        drop(on);
+        let handle = started.map_err(|e| PyValueError::new_err(json(&e)))?;
+        Ok(Schedule::new(process, handle))
+    }
 }
 
 impl Vault {
@@ -98,4 +113,8 @@ fn parse<T: serde::de::DeserializeOwned>(options: &str) -> Result<T> {
 
 fn cancelled() -> Error {
     Error::new(Code::Cancelled, "the operation was cancelled")
+}
+
+fn not_opened() -> Error {
+    Error::new(Code::Internal, "the vault was not opened in this process").next("call one of its verbs first")
 }

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import logging
+import os
 import pickle
 import sys
 import typing
@@ -26,6 +27,10 @@ def test_it_is_the_installed_wheel_that_is_tested() -> None:
     assert Path(lastgood.__file__).is_relative_to(sys.prefix)
     assert (Path(lastgood.__file__).parent / "py.typed").exists()
     assert lastgood.__version__ == version("lastgood")
+
+
+def test_one_wheel_serves_every_python_from_3_10() -> None:
+    assert "-cp310-abi3-" in os.environ["LASTGOOD_TEST_WHEEL"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

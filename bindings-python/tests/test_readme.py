@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,13 +13,17 @@ import pytest
 from conftest import REPOSITORY
 
 README = (REPOSITORY / "bindings-python/README.md").read_text("utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
     """A folder with an environment in it that holds the wheel alone."""
-    folder = tmp_path_factory.mktemp("fresh")
+    folder = tmp_path / "fresh"
+    folder.mkdir()
     run(folder, sys.executable, "-m", "venv", "venv")
     run(folder, "venv/bin/pip", "install", "-q", "--no-index", os.environ["LASTGOOD_TEST_WHEEL"])
     return folder
@@ -34,19 +39,27 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_the_quick_start_runs_as_printed(fresh: Path) -> None:
-    (fresh / "quickstart.py").write_text(BLOCKS[0], "utf-8")
+@pytest.mark.parametrize("file", ["README.md", "bindings-python/README.md"])
+def test_the_quick_start_runs_as_printed(file: str, fresh: Path) -> None:
+    code = blocks((REPOSITORY / file).read_text("utf-8"))[0]
+    (fresh / "quickstart.py").write_text(code, "utf-8")
     told = run(fresh, "venv/bin/python", "quickstart.py")
     assert "dumping" in told
-    assert "BackupSummary(id='backup-" in told
+    made = re.search(r"BackupSummary\(id='(backup-\d{8}-\d{6})'", told)
+    assert made
     assert (fresh / "restored.db").exists()
     assert run(fresh, "venv/bin/pip", "list", "--format=freeze").count("lastgood==") == 1
-    assert run(fresh, "venv/bin/lastgood", "list", "--store", "backups").count("backup-") >= 1
+    for command in (["venv/bin/lastgood"], ["venv/bin/python", "-m", "lastgood"]):
+        listed = json.loads(run(fresh, *command, "list", "--store", "backups", "--json"))
+        assert [backup["id"] for backup in listed] == [made[1]]
 
 
 def test_the_tqdm_recipe_runs_as_printed(fresh: Path, tmp_path: Path) -> None:
-    (recipe,) = [block for block in BLOCKS if "tqdm" in block]
-    code = BLOCKS[0].split("with Vault")[0] + "vault = Vault(database='sqlite:shop.db', store='b', unencrypted=True)\n"
+    (recipe,) = [block for block in blocks(README) if "tqdm" in block]
+    code = (
+        blocks(README)[0].split("with Vault")[0]
+        + "vault = Vault(database='sqlite:shop.db', store='b', unencrypted=True)\n"
+    )
     (tmp_path / "recipe.py").write_text(code + recipe, "utf-8")
     run(tmp_path, sys.executable, "recipe.py")
 

@@ -76,6 +76,39 @@ def test_the_same_with_coroutines(world: World) -> None:
     asyncio.run(life())
 
 
+def test_keys_are_added_shown_changed_and_removed(small: World) -> None:
+    second, third = "walnut-harbor-eleven-copper-violet-summit", "lantern-pebble-orchard-nineteen-velvet-canoe"
+    with small.vault() as vault:
+        made = vault.backup()
+        added = vault.add_key(passphrase=second, name="safe", work_factor=4)
+        assert (added.slot, added.proven) == ("1-safe", True)
+        report = vault.keys()
+        assert [(slot.slot, slot.kind, slot.opens_here, slot.backups) for slot in report.slots] == [
+            ("1-main", "passphrase", True, 1),
+            ("1-safe", "passphrase", False, 1),
+        ]
+        assert report.slots[0].written_at.tzinfo is timezone.utc
+        with pytest.raises(RefusedError) as last:
+            vault.remove_key("1-main")
+        assert last.value.code == "key_slot"
+        rotated = vault.rotate_key(to_passphrase=third, new_epoch=True, work_factor=4)
+        assert (rotated.epoch, rotated.removed, list(rotated.behind)) == (2, "1-main", ["1-safe"])
+        assert [behind.backup for behind in vault.keys().behind] == [made.id]
+        assert vault.rewrap().rewrapped == 1
+        (done,) = vault.reencrypt().reencrypted
+        assert (done.backup, done.removed) == (made.id, True)
+        assert not vault.keys().behind
+        assert vault.remove_key("1-safe").opens_with == "2-main"
+
+    async def opened() -> None:
+        async with small.async_vault(key=third) as vault:
+            await vault.verify(done.by)
+            assert (await vault.keys()).epoch == 2
+            assert (await vault.rewrap(all=True)).rewrapped == 1
+
+    asyncio.run(opened())
+
+
 def test_what_can_be_seen_of_it(world: World) -> None:
     with world.vault() as vault:
         made = vault.backup()

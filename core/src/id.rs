@@ -217,6 +217,8 @@ impl fmt::Display for DatabaseName {
 pub enum EngineKind {
     /// PostgreSQL, dumped as pg_dump's directory format.
     Postgres,
+    /// MySQL or MariaDB, dumped in mydumper's layout.
+    Mysql,
     /// MongoDB, dumped as mongodump's directory layout.
     Mongodb,
     /// SQLite, dumped as the database file itself.
@@ -229,6 +231,7 @@ impl EngineKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
             Self::Mongodb => "mongodb",
             Self::Sqlite => "sqlite",
         }

@@ -31,6 +31,25 @@ pub enum Phase {
     Finishing,
     /// Counting and hashing restored rows.
     Comparing,
+    /// Sealing stored backups under a new key.
+    Reencrypting,
+}
+
+impl Phase {
+    /// The phase as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Dumping => "dumping",
+            Self::Committing => "committing",
+            Self::Verifying => "verifying",
+            Self::Loading => "loading",
+            Self::Finishing => "finishing",
+            Self::Comparing => "comparing",
+            Self::Reencrypting => "reencrypting",
+        }
+    }
 }
 
 /// One report of progress. Bytes are raw (uncompressed) bytes of the dump.
@@ -64,6 +83,8 @@ pub(crate) struct Run {
 #[derive(Default)]
 struct State {
     done: AtomicU64,
+    /// Bytes of the phase that had most, of those that are over.
+    most: AtomicU64,
     phase: Mutex<Option<PhaseState>>,
 }
 
@@ -82,10 +103,11 @@ impl Run {
 
     /// Begins a phase and reports it.
     pub(crate) fn begin(&self, phase: Phase, bytes_total: Option<u64>) {
-        tracing::debug!(?phase, bytes_total, "phase");
+        self.over();
         let now = Instant::now();
+        tracing::Span::current().record("phase", phase.as_str());
+        tracing::debug!(bytes_total, "a phase begins");
         let state = PhaseState { phase, total: bytes_total, began: now, told: now };
-        self.state.done.store(0, Ordering::Relaxed);
         *self.lock() = Some(state);
         self.tell(state, now);
     }
@@ -110,6 +132,27 @@ impl Run {
         let state = *self.lock();
         if let Some(state) = state {
             self.tell(state, Instant::now());
+        }
+    }
+
+    /// Bytes that went through this run's hands: those of the phase that had most.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state.most.load(Ordering::Relaxed).max(self.state.done.load(Ordering::Relaxed))
+    }
+
+    /// A run within this one, with the same caller and a count of its own.
+    pub(crate) fn another(&self) -> Self {
+        Self { state: Arc::default(), ..self.clone() }
+    }
+
+    /// Logs the phase that is over, if there was one.
+    pub(crate) fn over(&self) {
+        let now = Instant::now();
+        let bytes = self.state.done.swap(0, Ordering::Relaxed);
+        self.state.most.fetch_max(bytes, Ordering::Relaxed);
+        if let Some(over) = self.lock().take() {
+            let duration_ms = u64::try_from((now - over.began).as_millis()).unwrap_or(u64::MAX);
+            tracing::debug!(bytes, duration_ms, "a phase is over");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod health;
+mod keys;
 mod stats;
 
 use jiff::Timestamp;
@@ -12,6 +13,10 @@ use crate::selection::Selection;
 
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use health::{BackupHealth, DrillHealth, HealthCheck, HealthReport, HealthStatus};
+pub use keys::{
+    AddKeyReport, BackupKey, KeyEpoch, KeyRefusal, KeySlot, KeySlotKind, KeysReport, ReencryptReport, Reencrypted,
+    RemoveKeyReport, RewrapReport, RotateKeyReport,
+};
 pub use stats::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaStats, TableStats};
 
 /// The single moment that a backup shows, in the database's own terms.
@@ -20,8 +25,8 @@ pub use stats::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaS
 pub struct ConsistencyPoint {
     /// When the snapshot was taken, by the database's clock where it has one.
     pub at: Timestamp,
-    /// What `position` is: `lsn` (PostgreSQL), `cluster_time` (MongoDB; `none` where a server has no snapshots, and the
-    /// position is its clock) or `change_counter` (SQLite, of the file header).
+    /// What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` (MongoDB; `none` where
+    /// a server has no snapshots, and the position is its clock) or `change_counter` (SQLite, of the file header).
     pub kind: String,
     /// The position, as the database writes it.
     pub position: String,
@@ -332,17 +337,6 @@ pub struct ExportReport {
     pub files: u64,
     /// Bytes in it.
     pub bytes: u64,
-}
-
-/// A key rotation that ended well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub struct RotateKeyReport {
-    /// The slot written.
-    pub added: String,
-    /// The slot removed.
-    pub removed: Option<String>,
 }
 
 /// A hold that was placed or taken back.

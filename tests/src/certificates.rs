@@ -90,20 +90,30 @@ impl Authority {
     }
 }
 
+/// A certificate with its key and the authority's certificate, in a server's folder.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) root: PathBuf,
+}
+
 impl Certificate {
-    /// Copies it into a server's folder, where the server's user may read it, and returns the settings that use it.
-    pub(crate) fn install(&self, folder: &Path) -> Vec<String> {
+    /// Copies it into a server's folder, where the server's user may read it.
+    pub(crate) fn install(&self, folder: &Path) -> Installed {
         use std::os::unix::fs::MetadataExt;
         let owner = std::fs::metadata(folder).unwrap();
-        let files = [("ssl_cert_file", &self.certificate), ("ssl_key_file", &self.key), ("ssl_ca_file", &self.root)];
-        let mut settings = vec!["ssl=on".to_owned()];
-        for (setting, from) in files {
-            let to = folder.join(setting);
+        let copy = |from: &Path, name: &str| {
+            let to = folder.join(name);
             std::fs::copy(from, &to).unwrap();
             std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).unwrap();
             chown(&to, Some(owner.uid()), Some(owner.gid())).unwrap();
-            settings.push(format!("{setting}={}", to.display()));
+            to
+        };
+        Installed {
+            certificate: copy(&self.certificate, "certificate.pem"),
+            key: copy(&self.key, "key.pem"),
+            root: copy(&self.root, "root.pem"),
         }
-        settings
     }
 }

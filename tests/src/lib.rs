@@ -14,7 +14,9 @@ mod clock;
 mod env;
 mod faulty;
 mod listener;
+mod mariadb;
 mod mongodb;
+mod mysql8;
 mod pgbouncer;
 mod postgres;
 mod proxy;
@@ -30,11 +32,15 @@ pub use clock::ManualClock;
 pub use env::{node_modules, python, venv};
 pub use faulty::{Call, Fault, FaultyStore, Verb};
 pub use listener::{Listener, Received};
+pub use mariadb::{MariaDb, MariaDbSetup};
 pub use mongodb::{MongoDatabase, Mongodb};
+pub use mysql8::{MySql8, Sha2, Table};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{PgVersion, Postgres, Setup};
 pub use proxy::Proxy;
-pub use sample::{load_chinook, load_chinook_sqlite, load_sakila, sample_data};
+pub use sample::{
+    load_chinook, load_chinook_mariadb, load_chinook_sqlite, load_sakila, load_sakila_mariadb, sample_data,
+};
 pub use seaweedfs::SeaweedFs;
 pub use server::{tool, wait_until};
 pub use skip::{missing, skip};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::certificates::Certificate;
+use crate::certificates::{Certificate, Installed};
 use crate::env::python_package;
-use crate::server::{Server, as_unprivileged, free_port, start_with_ports, tool};
+use crate::server::{Server, as_unprivileged, free_port, hex, start_with_ports, tool};
 use crate::skip::missing;
 
 /// The major versions that tests run against.
@@ -202,7 +202,7 @@ impl Postgres {
             ] {
                 command.extend(["-c".into(), setting.into()]);
             }
-            for setting in setup.certificate.iter().flat_map(|c| c.install(&folder)).chain(setup.settings.clone()) {
+            for setting in tls(setup, &folder).into_iter().chain(setup.settings.clone()) {
                 command.extend(["-c".into(), setting.into()]);
             }
             let command: Vec<&OsStr> = command.iter().map(OsString::as_os_str).collect();
@@ -385,6 +385,16 @@ impl Postgres {
     }
 }
 
+/// The settings that offer TLS with the certificate of `setup`, if it has one.
+fn tls(setup: &Setup, folder: &Path) -> Vec<String> {
+    let Some(Installed { certificate, key, root }) = setup.certificate.as_ref().map(|c| c.install(folder)) else {
+        return Vec::new();
+    };
+    let files = [("ssl_cert_file", certificate), ("ssl_key_file", key), ("ssl_ca_file", root)];
+    let files = files.iter().map(|(setting, file)| format!("{setting}={}", file.display()));
+    std::iter::once("ssl=on".to_owned()).chain(files).collect()
+}
+
 /// The archive that `tests/regression/build` made for the installed package.
 fn regression_database() -> Option<PathBuf> {
     let mut query = Command::new("dpkg-query");
@@ -412,8 +422,4 @@ fn init(bin: &Path, folder: &Path, data: &Path, password: &str) {
     as_unprivileged(&mut initdb);
     tool(&mut initdb);
     std::fs::remove_file(&file).unwrap();
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::mariadb::MariaDb;
 use crate::postgres::Postgres;
 use crate::server::tool;
 use crate::skip::skip;
@@ -42,6 +43,37 @@ pub fn load_sakila(server: &Postgres, database: &str, data: &Path) {
     for file in ["sakila-postgres-schema.sql", "sakila-postgres-data.sql"] {
         server.psql_file(database, &data.join("sakila").join(file));
     }
+}
+
+/// Makes `database` on this server and fills it with Chinook.
+///
+/// # Panics
+/// When the client reports an error.
+pub fn load_chinook_mariadb(server: &MariaDb, database: &str, data: &Path) {
+    load_mariadb(server, database, &[data.join("chinook/chinook-mysql.sql")]);
+}
+
+/// Makes `database` on this server and fills it with Sakila: views, triggers, routines, geometry, ENUM and SET.
+///
+/// # Panics
+/// When the client reports an error.
+pub fn load_sakila_mariadb(server: &MariaDb, database: &str, data: &Path) {
+    let file = |name| data.join("sakila").join(name);
+    load_mariadb(server, database, &[file("sakila-mysql-schema.sql"), file("sakila-mysql-data.sql")]);
+}
+
+/// Runs scripts that make and enter a database of their own in `database` instead.
+fn load_mariadb(server: &MariaDb, database: &str, scripts: &[PathBuf]) {
+    server.create(database);
+    let others = ["DROP DATABASE", "CREATE DATABASE", "DROP SCHEMA", "CREATE SCHEMA", "USE "];
+    let own = |line: &&str| !others.iter().any(|begin| line.starts_with(begin));
+    let mut all = String::new();
+    for script in scripts {
+        let script = std::fs::read_to_string(script).unwrap();
+        // Sakila's view names its tables with their database.
+        script.lines().filter(own).for_each(|line| all.extend([&line.replace(" sakila.", " "), "\n"]));
+    }
+    server.sql(database, &all);
 }
 
 /// Makes the SQLite file `database` and fills it with Chinook, by the stock command line.

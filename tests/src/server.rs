@@ -62,6 +62,11 @@ impl Server {
         (!ended).then_some(())
     }
 
+    /// The folder it lives in.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
     /// The server's process id, once it was started.
     pub(crate) fn pid(&self) -> Option<u32> {
         std::fs::read_to_string(self.folder.join("pid")).ok()?.trim().parse().ok()
@@ -132,6 +137,11 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).unwrap();
     bytes
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Runs a program to its end and returns what it printed.

@@ -9,11 +9,13 @@
 `AsyncVault` has the same verbs as coroutines. Every error is a `BackupError`. `python -m lastgood` is the command line.
 """
 
+from ._async import AsyncSchedule as AsyncSchedule
 from ._async import OnProgressAsync as OnProgressAsync
 from ._calls import TimedOutError as TimedOutError
 from ._errors import BackupError as BackupError
 from ._lastgood import __version__ as __version__
 from ._sync import OnProgress as OnProgress
+from ._sync import Schedule as Schedule
 from ._types import *  # noqa: F403
 from ._values import Data as _Data
 from ._vaults import AsyncVault as AsyncVault

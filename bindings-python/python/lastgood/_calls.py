@@ -11,16 +11,21 @@ from typing import Any, NoReturn, TypeVar
 
 from . import _lastgood
 from ._errors import BackupError
-from ._types import KINDS, CancelledError, Progress
+from ._types import KINDS, CancelledError, Plan, Progress
 from ._values import seconds
 
 Self = TypeVar("Self", bound="VaultBase")
 
-# `python -m lastgood`, but for the folder it runs in, which anybody may be able to write modules into.
-COMMAND_LINE = """import sys
-sys.path[:] = filter(None, sys.path)
-from lastgood.__main__ import main
-sys.exit(main())"""
+# The native module alone, by its file: with the package around it a child would take several times as long to start.
+# Nothing else is imported, least of all from the folder it runs in, which anybody may be able to write modules into;
+# and Ctrl-C is for the core, not for the interpreter.
+CHILD = """import sys, _signal, _frozen_importlib as bootstrap, _frozen_importlib_external as external
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+name, path = "_lastgood", sys.argv[1]
+spec = bootstrap.ModuleSpec(name, external.ExtensionFileLoader(name, path), origin=path)
+native = bootstrap.module_from_spec(spec)
+spec.loader.exec_module(native)
+sys.exit(native.cli(["lastgood", *sys.argv[2:]]))"""
 
 logger = logging.getLogger("lastgood")
 
@@ -74,8 +79,7 @@ class Call:
                 next="give it a longer timeout",
                 retryable=True,
             )
-        error = KINDS.get(data["kind"], BackupError)
-        raise error(data["message"], code=data["code"], next=data["next"], retryable=data["retryable"])
+        raise failure(data)
 
 
 class VaultBase:
@@ -88,9 +92,10 @@ class VaultBase:
         settings = dict(options["settings"] or {})
         if sys.executable:
             # Python has a SQLite of its own: two of them in one process do not see each other's locks.
-            settings.setdefault("command", [sys.executable, "-c", COMMAND_LINE])
+            settings.setdefault("command", [sys.executable, "-S", "-c", CHILD, _lastgood.__file__])
         self._native: _lastgood.Vault | None = _lastgood.Vault(as_json({**options, "settings": settings}))
         self._calls: set[Call] = set()
+        self._schedules: list[Any] = []
 
     @classmethod
     def from_env(cls: type[Self]) -> Self:
@@ -108,12 +113,22 @@ class VaultBase:
         native = self._native
         if native is None:
             raise RuntimeError("this vault is closed; open another one")
-        level = min(max(logger.getEffectiveLevel(), 0), 255)
-        call = Call(native.start(verb, as_json(options), level, wake), timeout)
+        call = Call(native.start(verb, as_json(options), log_level(), wake), timeout)
         self._calls.add(call)
         if self._native is None:
             call.cancel()
         return call
+
+    def _start_schedule(self, plan: str | Plan | None) -> _lastgood.Schedule:
+        native = self._native
+        if native is None:
+            raise RuntimeError("this vault is closed; open another one")
+        data = {"backup": plan} if isinstance(plan, str) else plan.to_dict() if plan else {}
+        try:
+            return native.schedule(as_json(data))
+        except ValueError as error:
+            told = json.loads(str(error))
+        raise failure(told)
 
     def _close(self) -> None:
         self._native = None
@@ -130,6 +145,17 @@ class VaultBase:
             f"a {type(self).__name__} cannot be pickled or copied, since it holds keys and connections; "
             "hand over what it is made of, and make one in each process"
         )
+
+
+def failure(told: Mapping[str, Any]) -> BackupError:
+    """An error as the core tells it."""
+    kind = KINDS.get(told["kind"], BackupError)
+    return kind(told["message"], code=told["code"], next=told["next"], retryable=told["retryable"])
+
+
+def log_level() -> int:
+    """The level of the logger `lastgood`, below which no record is made."""
+    return min(max(logger.getEffectiveLevel(), 0), 255)
 
 
 def as_json(options: Mapping[str, Any]) -> str:

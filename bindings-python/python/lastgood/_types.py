@@ -195,6 +195,17 @@ KINDS: dict[str, type[BackupError]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddKeyReport(Data):
+    """What became of a key slot that was added."""
+
+    slot: str = field(metadata=_values.key("slot"))
+    """The slot: `1-safe`."""
+
+    proven: bool = field(metadata=_values.key("proven"))
+    """Whether a key that was given here opens it. What was sealed to somebody else's public key, only they can try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alerts(Data):
     """Who is told. URLs that hold a token are secrets."""
 
@@ -356,6 +367,23 @@ class BackupHealth(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupKey(Data):
+    """A backup, and the epochs that matter for it."""
+
+    database: str = field(metadata=_values.key("database"))
+    """The database."""
+
+    backup: str = field(metadata=_values.key("backup"))
+    """The backup."""
+
+    opened_by: tuple[int, ...] = field(metadata=_values.key("opened_by", _values.each(_values.PLAIN)))
+    """The epochs that open it, the newest first. `rewrap` leaves the newest of all."""
+
+    sealed_under: int = field(metadata=_values.key("sealed_under"))
+    """The epoch that it was sealed under. `reencrypt` seals it under the newest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupReport(Data):
     """A backup that was made."""
 
@@ -504,8 +532,8 @@ class ConsistencyPoint(Data):
     """When the snapshot was taken, by the database's clock where it has one."""
 
     kind: str = field(metadata=_values.key("kind"))
-    """What `position` is: `lsn` (PostgreSQL), `cluster_time` (MongoDB; `none` where a server has no snapshots, and
-    the position is its clock) or `change_counter` (SQLite, of the file header).
+    """What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB) or `change_counter` (SQLite, of
+    the file header).
     """
 
     position: str = field(metadata=_values.key("position"))
@@ -631,7 +659,7 @@ class DrillReport(Data):
     """What the restore had to say."""
 
 
-EngineKind: TypeAlias = Literal["postgres", "mongodb", "sqlite"]
+EngineKind: TypeAlias = Literal["postgres", "mysql", "sqlite"]
 """Which database system a backup is of."""
 
 
@@ -817,6 +845,9 @@ class JobRecord(Data):
     last_ok_at: datetime | None = field(default=None, metadata=_values.key("last_ok_at", _values.TIMESTAMP))
     """The newest end of an attempt that did what it was to do."""
 
+    next_at: datetime | None = field(default=None, metadata=_values.key("next_at", _values.TIMESTAMP))
+    """The job's next slot by the plan that it ran by."""
+
     retry_at: datetime | None = field(default=None, metadata=_values.key("retry_at", _values.TIMESTAMP))
     """When it is tried again; absent when not before its next slot."""
 
@@ -862,6 +893,111 @@ class Keep(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEpoch(Data):
+    """One epoch of the store's identity."""
+
+    epoch: int = field(metadata=_values.key("epoch"))
+    """Its number, from 1."""
+
+    public_key: str = field(metadata=_values.key("public_key"))
+    """Its public key."""
+
+    opens: int = field(metadata=_values.key("opens"))
+    """Backups whose data keys it opens."""
+
+    sealed: int = field(metadata=_values.key("sealed"))
+    """Backups that were sealed under it: it has known their data keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRefusal(Data):
+    """A backup about which something could not be done, and why."""
+
+    database: str = field(metadata=_values.key("database"))
+    """The database."""
+
+    backup: str = field(metadata=_values.key("backup"))
+    """The backup."""
+
+    code: str = field(metadata=_values.key("code"))
+    """The code of the error."""
+
+    message: str = field(metadata=_values.key("message"))
+    """What happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySlot(Data):
+    """One key slot."""
+
+    slot: str = field(metadata=_values.key("slot"))
+    """Its name: `1-main` is the object `keys/1-main.age`."""
+
+    epoch: int = field(metadata=_values.key("epoch"))
+    """The newest epoch that it holds: it opens the backups of this epoch and of those before it."""
+
+    kind: KeySlotKind = field(metadata=_values.key("kind"))
+    """What it is locked with."""
+
+    written_at: datetime = field(metadata=_values.key("written_at", _values.TIMESTAMP))
+    """When it was written, by the store's clock."""
+
+    opens_here: bool = field(metadata=_values.key("opens_here"))
+    """Whether a key that was given here opens it."""
+
+    current: bool = field(metadata=_values.key("current"))
+    """Whether it opens every backup, those to come included. One of an earlier epoch does not."""
+
+    backups: int | None = field(default=None, metadata=_values.key("backups"))
+    """The backups that it opens: how many. Absent without a key."""
+
+    being_removed: bool | None = field(default=None, metadata=_values.key("being_removed"))
+    """Somebody began to remove it."""
+
+    provider: str | None = field(default=None, metadata=_values.key("provider"))
+    """The key provider's name."""
+
+    recipient_kinds: tuple[str, ...] | None = field(
+        default=None, metadata=_values.key("recipient_kinds", _values.each(_values.PLAIN))
+    )
+    """The kinds of its public keys (`X25519`, `ssh-ed25519`), one each. Whose they are, the store does not tell."""
+
+    work_factor: int | None = field(default=None, metadata=_values.key("work_factor"))
+    """log2 of the rounds of scrypt, of a passphrase."""
+
+
+KeySlotKind: TypeAlias = Literal["passphrase", "recipients", "provider", "unknown"]
+"""What a key slot is locked with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysReport(Data):
+    """What opens what: the key slots, the epochs of the store's identity, and the backups under each of them."""
+
+    recipients: tuple[str, ...] = field(metadata=_values.key("recipients", _values.each(_values.PLAIN)))
+    """The public keys that new backups' data keys are wrapped to. Empty without a key."""
+
+    slots: tuple[KeySlot, ...] = field(metadata=_values.key("slots", _values.each(_values.nested(lambda: KeySlot))))
+    """The key slots, the newest epoch first."""
+
+    epochs: tuple[KeyEpoch, ...] = field(metadata=_values.key("epochs", _values.each(_values.nested(lambda: KeyEpoch))))
+    """The epochs, the newest first. Empty without a key."""
+
+    behind: tuple[BackupKey, ...] = field(
+        metadata=_values.key("behind", _values.each(_values.nested(lambda: BackupKey)))
+    )
+    """Backups whose key files an earlier epoch still opens, or whose data keys an earlier epoch has known."""
+
+    unopened: tuple[KeyRefusal, ...] = field(
+        metadata=_values.key("unopened", _values.each(_values.nested(lambda: KeyRefusal)))
+    )
+    """Backups whose data keys cannot be opened here, and why."""
+
+    epoch: int | None = field(default=None, metadata=_values.key("epoch"))
+    """The newest epoch: new backups belong to it. Absent without a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupMapping(Data):
     """Other names in the target, by the name in the backup."""
 
@@ -881,7 +1017,7 @@ class BackupMapping(Data):
     """Tablespaces."""
 
 
-Phase: TypeAlias = Literal["preparing", "dumping", "committing", "verifying", "loading", "finishing", "comparing"]
+Phase: TypeAlias = Literal["preparing", "dumping", "committing", "verifying", "loading", "finishing", "comparing", "reencrypting"]
 """What an operation is doing."""
 
 
@@ -1076,6 +1212,47 @@ ReadBack: TypeAlias = Literal["sizes", "content"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReencryptReport(Data):
+    """What a reencryption did."""
+
+    epoch: int = field(metadata=_values.key("epoch"))
+    """The epoch that every backup is sealed under now, but for what was refused."""
+
+    reencrypted: tuple[Reencrypted, ...] = field(
+        metadata=_values.key("reencrypted", _values.each(_values.nested(lambda: Reencrypted)))
+    )
+    """Backups that were sealed anew."""
+
+    unchanged: int = field(metadata=_values.key("unchanged"))
+    """Backups that were as they should be."""
+
+    refused: tuple[KeyRefusal, ...] = field(
+        metadata=_values.key("refused", _values.each(_values.nested(lambda: KeyRefusal)))
+    )
+    """What could not be done. A backup whose copy is there and that was not let go is among these."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reencrypted(Data):
+    """A backup that was sealed anew."""
+
+    database: str = field(metadata=_values.key("database"))
+    """The database."""
+
+    backup: str = field(metadata=_values.key("backup"))
+    """The backup that there was."""
+
+    by: str = field(metadata=_values.key("by"))
+    """The backup that took its place."""
+
+    removed: bool = field(metadata=_values.key("removed"))
+    """Whether the one that there was is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal(Data):
     """Something that the store did not allow."""
 
@@ -1087,6 +1264,17 @@ class Refusal(Data):
 
     message: str = field(metadata=_values.key("message"))
     """What the store said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveKeyReport(Data):
+    """What became of a key slot that was removed."""
+
+    slot: str = field(metadata=_values.key("slot"))
+    """The slot that is gone."""
+
+    opens_with: str = field(metadata=_values.key("opens_with"))
+    """A slot that stays, and that a key given here opens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1135,11 +1323,39 @@ class RestoreReport(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RewrapReport(Data):
+    """What a rewrap did."""
+
+    epoch: int = field(metadata=_values.key("epoch"))
+    """The epoch that opens every backup now, but for what was refused."""
+
+    rewrapped: int = field(metadata=_values.key("rewrapped"))
+    """Backups whose data keys were wrapped anew."""
+
+    unchanged: int = field(metadata=_values.key("unchanged"))
+    """Backups that were as they should be."""
+
+    refused: tuple[KeyRefusal, ...] = field(
+        metadata=_values.key("refused", _values.each(_values.nested(lambda: KeyRefusal)))
+    )
+    """What could not be done."""
+
+    duration: timedelta = field(metadata=_values.key("duration_ms", _values.MILLISECONDS))
+    """Time it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RotateKeyReport(Data):
-    """A key rotation that ended well."""
+    """What a key rotation did."""
 
     added: str = field(metadata=_values.key("added"))
     """The slot written."""
+
+    epoch: int = field(metadata=_values.key("epoch"))
+    """The epoch that new backups belong to."""
+
+    behind: tuple[str, ...] = field(metadata=_values.key("behind", _values.each(_values.PLAIN)))
+    """Slots of earlier epochs that stay: they open no backup of this epoch. Add their keys again, or remove them."""
 
     removed: str | None = field(default=None, metadata=_values.key("removed"))
     """The slot removed."""
@@ -1163,6 +1379,26 @@ class RunDueReport(Data):
 
     held_by: str | None = field(default=None, metadata=_values.key("held_by"))
     """Another host is at work: nothing was done. Its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleStatus(Data):
+    """How a running schedule is."""
+
+    running: bool = field(metadata=_values.key("running"))
+    """Whether it was not stopped."""
+
+    next: tuple[JobNext, ...] = field(metadata=_values.key("next", _values.each(_values.nested(lambda: JobNext))))
+    """When each job is due next."""
+
+    error: JobError | None = field(default=None, metadata=_values.key("error", _values.nested(lambda: JobError)))
+    """Why the last look failed, if it did."""
+
+    last: RunDueReport | None = field(default=None, metadata=_values.key("last", _values.nested(lambda: RunDueReport)))
+    """What was done last. Looks that found nothing to do leave it as it is."""
+
+    next_run_at: datetime | None = field(default=None, metadata=_values.key("next_run_at", _values.TIMESTAMP))
+    """When this process looks at the plan again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1314,10 +1550,12 @@ class BackupWarning(Data):
 
 
 __all__ = [
+    "AddKeyReport",
     "Alerts",
     "ArtifactSummary",
     "BackupDetails",
     "BackupHealth",
+    "BackupKey",
     "BackupMapping",
     "BackupReport",
     "BackupSummary",
@@ -1352,6 +1590,11 @@ __all__ = [
     "JobNext",
     "JobRecord",
     "Keep",
+    "KeyEpoch",
+    "KeyRefusal",
+    "KeySlot",
+    "KeySlotKind",
+    "KeysReport",
     "NotFoundError",
     "Phase",
     "Plan",
@@ -1364,12 +1607,17 @@ __all__ = [
     "PruneReport",
     "QueryStats",
     "ReadBack",
+    "ReencryptReport",
+    "Reencrypted",
     "Refusal",
     "RefusedError",
+    "RemoveKeyReport",
     "ReplicaStats",
     "RestoreReport",
+    "RewrapReport",
     "RotateKeyReport",
     "RunDueReport",
+    "ScheduleStatus",
     "Selection",
     "Settings",
     "TableStats",

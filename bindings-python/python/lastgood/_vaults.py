@@ -13,6 +13,7 @@ from . import _values
 from ._async import AsyncVaultBase, OnProgressAsync
 from ._sync import OnProgress, SyncVault
 from ._types import (
+    AddKeyReport,
     Alerts,
     ArtifactSummary,
     BackupDetails,
@@ -28,9 +29,13 @@ from ._types import (
     HealthReport,
     HoldReport,
     Keep,
+    KeysReport,
     Plan,
     PruneReport,
+    ReencryptReport,
+    RemoveKeyReport,
     RestoreReport,
+    RewrapReport,
     RotateKeyReport,
     RunDueReport,
     Selection,
@@ -67,7 +72,7 @@ class Vault(SyncVault):
         Args:
             alerts: Who is told when something failed, works again, or looks odd. Absent: as the environment says.
             allow_weak_passphrase: Take a passphrase although it is weak.
-            database: URL of the database to back up: `postgres://…`, `sqlite:path`.
+            database: URL of the database to back up: `postgres://…`, `mysql://…`, `sqlite:path`.
             identity_file: File with age or SSH identities that open the store.
             key: What opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
             key_file: File that holds the key.
@@ -540,24 +545,49 @@ class Vault(SyncVault):
         )
         return report
 
+    def keys(
+        self,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> KeysReport:
+        """Shows what opens what: key slots, epochs, and the backups under each. Without a key, the slots alone.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: KeysReport = self._run(
+            "keys",
+            {},
+            _values.nested(lambda: KeysReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
     def rotate_key(
         self,
         *,
         allow_weak: bool | None = None,
-        keep_old: bool | None = None,
+        new_epoch: bool | None = None,
         to_passphrase: str | None = None,
         to_recipients: Sequence[str] | None = None,
         work_factor: int | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | timedelta | None = None,
     ) -> RotateKeyReport:
-        """Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+        """Makes a new key open the store, and retires the one that opened it; with `new_epoch`, under a new identity.
 
         Args:
             allow_weak: Take the passphrase although it is weak.
-            keep_old: Leave the slot that was opened in place: both keys work.
-            to_passphrase: The passphrase that opens the store from now on.
+            new_epoch: Make a new identity for the backups to come: after somebody saw the old one. Without a new key,
+                the one that opened the store opens it on.
+            to_passphrase: The key that opens the store from now on: a passphrase, or `raw:` and 32 bytes in hex or
+                base64.
             to_recipients: Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on.
+                One of them must be given here as well, so that the new slot can be tried before the old one goes.
             work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
@@ -567,12 +597,125 @@ class Vault(SyncVault):
             "rotate_key",
             {
                 "allow_weak": allow_weak,
-                "keep_old": keep_old,
+                "new_epoch": new_epoch,
                 "to_passphrase": to_passphrase,
                 "to_recipients": _values.each(_values.PLAIN).encode(to_recipients),
                 "work_factor": work_factor,
             },
             _values.nested(lambda: RotateKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def add_key(
+        self,
+        *,
+        allow_weak: bool | None = None,
+        name: str | None = None,
+        passphrase: str | None = None,
+        recipients: Sequence[str] | None = None,
+        work_factor: int | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> AddKeyReport:
+        """Makes another key open the store, beside those that do.
+
+        Args:
+            allow_weak: Take the passphrase although it is weak.
+            name: What the slot is called, so that people know whose it is: `safe`. Of a-z, 0-9 and `-`.
+            passphrase: Another key that opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
+            recipients: Or public keys (`age1…`, `ssh-ed25519 …`), each of whose identities opens the store.
+            work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: AddKeyReport = self._run(
+            "add_key",
+            {
+                "allow_weak": allow_weak,
+                "name": name,
+                "passphrase": passphrase,
+                "recipients": _values.each(_values.PLAIN).encode(recipients),
+                "work_factor": work_factor,
+            },
+            _values.nested(lambda: AddKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def remove_key(
+        self,
+        slot: str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RemoveKeyReport:
+        """Makes a key open the store no more. `slot` is as `keys` shows it. Never the last one.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RemoveKeyReport = self._run(
+            "remove_key",
+            {
+                "slot": slot,
+            },
+            _values.nested(lambda: RemoveKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def rewrap(
+        self,
+        *,
+        all: bool | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RewrapReport:
+        """Wraps the data keys of all backups to the newest epoch, and to the recipients of the settings, alone.
+
+        Args:
+            all: Also what looks as it should: after one recipient took the place of another, which key files do not
+                tell.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RewrapReport = self._run(
+            "rewrap",
+            {
+                "all": all,
+            },
+            _values.nested(lambda: RewrapReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    def reencrypt(
+        self,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> ReencryptReport:
+        """Seals all backups of earlier epochs anew, with new data keys under the newest epoch: after somebody saw a
+        key.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: ReencryptReport = self._run(
+            "reencrypt",
+            {},
+            _values.nested(lambda: ReencryptReport),
             on_progress,
             timeout,
         )
@@ -676,6 +819,8 @@ class Vault(SyncVault):
     def doctor(
         self,
         *,
+        indexes: Sequence[str] | None = None,
+        tables: Sequence[str] | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | timedelta | None = None,
     ) -> DoctorReport:
@@ -684,13 +829,18 @@ class Vault(SyncVault):
         What is broken is a failed check, never an error. Where a vault cannot even be opened: `VaultBuilder.doctor`.
 
         Args:
+            indexes: Indexes that must be there, and usable.
+            tables: Tables or collections that must be there: `orders`, `sales.orders`.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
         """
         report: DoctorReport = self._run(
             "doctor",
-            {},
+            {
+                "indexes": _values.each(_values.PLAIN).encode(indexes),
+                "tables": _values.each(_values.PLAIN).encode(tables),
+            },
             _values.nested(lambda: DoctorReport),
             on_progress,
             timeout,
@@ -726,7 +876,7 @@ class AsyncVault(AsyncVaultBase):
         Args:
             alerts: Who is told when something failed, works again, or looks odd. Absent: as the environment says.
             allow_weak_passphrase: Take a passphrase although it is weak.
-            database: URL of the database to back up: `postgres://…`, `sqlite:path`.
+            database: URL of the database to back up: `postgres://…`, `mysql://…`, `sqlite:path`.
             identity_file: File with age or SSH identities that open the store.
             key: What opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
             key_file: File that holds the key.
@@ -1199,24 +1349,49 @@ class AsyncVault(AsyncVaultBase):
         )
         return report
 
+    async def keys(
+        self,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> KeysReport:
+        """Shows what opens what: key slots, epochs, and the backups under each. Without a key, the slots alone.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: KeysReport = await self._run(
+            "keys",
+            {},
+            _values.nested(lambda: KeysReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
     async def rotate_key(
         self,
         *,
         allow_weak: bool | None = None,
-        keep_old: bool | None = None,
+        new_epoch: bool | None = None,
         to_passphrase: str | None = None,
         to_recipients: Sequence[str] | None = None,
         work_factor: int | None = None,
         on_progress: OnProgressAsync | None = None,
         timeout: float | timedelta | None = None,
     ) -> RotateKeyReport:
-        """Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+        """Makes a new key open the store, and retires the one that opened it; with `new_epoch`, under a new identity.
 
         Args:
             allow_weak: Take the passphrase although it is weak.
-            keep_old: Leave the slot that was opened in place: both keys work.
-            to_passphrase: The passphrase that opens the store from now on.
+            new_epoch: Make a new identity for the backups to come: after somebody saw the old one. Without a new key,
+                the one that opened the store opens it on.
+            to_passphrase: The key that opens the store from now on: a passphrase, or `raw:` and 32 bytes in hex or
+                base64.
             to_recipients: Or the public keys (`age1…`, `ssh-ed25519 …`) whose identities open the store from now on.
+                One of them must be given here as well, so that the new slot can be tried before the old one goes.
             work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
@@ -1226,12 +1401,125 @@ class AsyncVault(AsyncVaultBase):
             "rotate_key",
             {
                 "allow_weak": allow_weak,
-                "keep_old": keep_old,
+                "new_epoch": new_epoch,
                 "to_passphrase": to_passphrase,
                 "to_recipients": _values.each(_values.PLAIN).encode(to_recipients),
                 "work_factor": work_factor,
             },
             _values.nested(lambda: RotateKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def add_key(
+        self,
+        *,
+        allow_weak: bool | None = None,
+        name: str | None = None,
+        passphrase: str | None = None,
+        recipients: Sequence[str] | None = None,
+        work_factor: int | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> AddKeyReport:
+        """Makes another key open the store, beside those that do.
+
+        Args:
+            allow_weak: Take the passphrase although it is weak.
+            name: What the slot is called, so that people know whose it is: `safe`. Of a-z, 0-9 and `-`.
+            passphrase: Another key that opens the store: a passphrase, or `raw:` and 32 bytes in hex or base64.
+            recipients: Or public keys (`age1…`, `ssh-ed25519 …`), each of whose identities opens the store.
+            work_factor: The scrypt work factor (log2 of N) of a passphrase slot. Absent: 16.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: AddKeyReport = await self._run(
+            "add_key",
+            {
+                "allow_weak": allow_weak,
+                "name": name,
+                "passphrase": passphrase,
+                "recipients": _values.each(_values.PLAIN).encode(recipients),
+                "work_factor": work_factor,
+            },
+            _values.nested(lambda: AddKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def remove_key(
+        self,
+        slot: str,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RemoveKeyReport:
+        """Makes a key open the store no more. `slot` is as `keys` shows it. Never the last one.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RemoveKeyReport = await self._run(
+            "remove_key",
+            {
+                "slot": slot,
+            },
+            _values.nested(lambda: RemoveKeyReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def rewrap(
+        self,
+        *,
+        all: bool | None = None,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> RewrapReport:
+        """Wraps the data keys of all backups to the newest epoch, and to the recipients of the settings, alone.
+
+        Args:
+            all: Also what looks as it should: after one recipient took the place of another, which key files do not
+                tell.
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: RewrapReport = await self._run(
+            "rewrap",
+            {
+                "all": all,
+            },
+            _values.nested(lambda: RewrapReport),
+            on_progress,
+            timeout,
+        )
+        return report
+
+    async def reencrypt(
+        self,
+        *,
+        on_progress: OnProgressAsync | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> ReencryptReport:
+        """Seals all backups of earlier epochs anew, with new data keys under the newest epoch: after somebody saw a
+        key.
+
+        Args:
+            on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
+                the work.
+            timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
+        """
+        report: ReencryptReport = await self._run(
+            "reencrypt",
+            {},
+            _values.nested(lambda: ReencryptReport),
             on_progress,
             timeout,
         )
@@ -1335,6 +1623,8 @@ class AsyncVault(AsyncVaultBase):
     async def doctor(
         self,
         *,
+        indexes: Sequence[str] | None = None,
+        tables: Sequence[str] | None = None,
         on_progress: OnProgressAsync | None = None,
         timeout: float | timedelta | None = None,
     ) -> DoctorReport:
@@ -1343,13 +1633,18 @@ class AsyncVault(AsyncVaultBase):
         What is broken is a failed check, never an error. Where a vault cannot even be opened: `VaultBuilder.doctor`.
 
         Args:
+            indexes: Indexes that must be there, and usable.
+            tables: Tables or collections that must be there: `orders`, `sales.orders`.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
                 the work.
             timeout: Seconds, or a timedelta, after which the work is cancelled and `TimedOutError` raised.
         """
         report: DoctorReport = await self._run(
             "doctor",
-            {},
+            {
+                "indexes": _values.each(_values.PLAIN).encode(indexes),
+                "tables": _values.each(_values.PLAIN).encode(tables),
+            },
             _values.nested(lambda: DoctorReport),
             on_progress,
             timeout,

@@ -1,14 +1,15 @@
 //! What can be said on the command line.
 
+mod plan;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::retention::Keep;
-use crate::schedule::Plan;
-use crate::secret::Secret;
 use crate::selection::Selection;
 use crate::settings::{Codec, ReadBack, Settings};
+use plan::PlanArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,7 +33,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
 
-    /// Database to back up: postgres://…, mongodb://…, sqlite:path [env: DATABASE_URL]
+    /// Database to back up: postgres://…, mysql://…, mongodb://…, sqlite:path [env: DATABASE_URL]
     #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
     pub(super) database: Option<String>,
 
@@ -49,7 +50,7 @@ pub(super) struct Args {
     pub(super) key_file: Option<PathBuf>,
 
     /// File with age or SSH identities [env: BACKUP_IDENTITY_FILE]
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "key_file")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(super) identity_file: Option<PathBuf>,
 
     /// Make or use a store without encryption
@@ -296,20 +297,71 @@ pub(super) enum Command {
     #[command(hide = true)]
     SqliteTask,
     /// Check everything that backups depend on; changes nothing
-    #[command(after_help = "Example:\n  lastgood doctor --json")]
-    Doctor,
-    /// Change what opens the store, whatever the number of backups
-    #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
-    RotateKey {
-        /// File with the new passphrase [env: BACKUP_ENCRYPTION_KEY_NEW]
+    #[command(
+        after_help = "Examples:\n  lastgood doctor --json\n  lastgood doctor --strict --table orders --index orders_by_day"
+    )]
+    Doctor {
+        /// Table or collection that must be there; may be repeated
+        #[arg(long, value_name = "NAME")]
+        table: Vec<String>,
+        /// Index that must be there, and usable; may be repeated
+        #[arg(long, value_name = "NAME")]
+        index: Vec<String>,
+        /// Fail for warnings as well
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Show what opens what: key slots, epochs, and the backups under each; without a key, the slots alone
+    #[command(after_help = "Example:\n  lastgood keys --json")]
+    Keys,
+    /// Make another key open the store, beside those that do
+    #[command(after_help = "Example:\n  lastgood add-key --to-recipient age1… --slot safe")]
+    AddKey {
+        /// File with the other passphrase, or with `raw:` and 32 bytes in hex or base64
         #[arg(long, value_name = "FILE")]
         new_key_file: Option<PathBuf>,
         /// Recipient (age1…, ssh-ed25519 …) to seal to instead; may be repeated
         #[arg(long, value_name = "RECIPIENT", conflicts_with = "new_key_file")]
         to_recipient: Vec<String>,
-        /// Leave the old key valid as well
+        /// What the slot is called: of a-z, 0-9 and -
+        #[arg(long, value_name = "NAME")]
+        slot: Option<String>,
+        /// Take a passphrase although it is weak
         #[arg(long)]
-        keep_old: bool,
+        allow_weak: bool,
+    },
+    /// Make a key open the store no more; never the last one
+    #[command(after_help = "Example:\n  lastgood remove-key 1-safe")]
+    RemoveKey {
+        /// The slot, as `keys` shows it
+        slot: String,
+    },
+    /// Wrap the data keys of all backups to the newest epoch alone
+    #[command(
+        after_help = "Example:\n  lastgood rotate-key --new-epoch --new-key-file new.key && lastgood rewrap --key-file new.key"
+    )]
+    Rewrap {
+        /// Also what looks as it should: after one recipient took the place of another
+        #[arg(long)]
+        all: bool,
+    },
+    /// Seal all backups of earlier epochs anew, with new data keys: after somebody saw a key
+    #[command(
+        after_help = "Example:\n  lastgood rotate-key --new-epoch --new-key-file new.key && lastgood reencrypt --key-file new.key"
+    )]
+    Reencrypt,
+    /// Make a new key open the store in place of the one that does, whatever the number of backups
+    #[command(after_help = "Example:\n  lastgood rotate-key --key-file old.key --new-key-file new.key")]
+    RotateKey {
+        /// File with the new passphrase, or with `raw:` and 32 bytes [env: BACKUP_ENCRYPTION_KEY_NEW, or …_NEW_FILE]
+        #[arg(long, value_name = "FILE")]
+        new_key_file: Option<PathBuf>,
+        /// Recipient (age1…, ssh-ed25519 …) to seal to instead; may be repeated
+        #[arg(long, value_name = "RECIPIENT", conflicts_with = "new_key_file")]
+        to_recipient: Vec<String>,
+        /// Make a new identity for the backups to come: after somebody saw the old one
+        #[arg(long)]
+        new_epoch: bool,
         /// Take a passphrase although it is weak
         #[arg(long)]
         allow_weak: bool,
@@ -355,77 +407,6 @@ impl SelectArgs {
             exclude_data: self.exclude_data,
             schema_only: self.schema_only,
             data_only: false,
-        }
-    }
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct PlanArgs {
-    /// When backups run [default: BACKUP_SCHEDULE, or `0 2 * * *`]
-    #[arg(long, value_name = "CRON")]
-    cron: Option<String>,
-    /// When the newest backup is verified, or `off` [default: `0 4 * * 1`]
-    #[arg(long, value_name = "CRON")]
-    verify: Option<String>,
-    /// When the newest backup is drilled, or `off` [default: `0 5 1 * *`]
-    #[arg(long, value_name = "CRON")]
-    drill: Option<String>,
-    /// When old backups are deleted, or `off` [default: `0 6 * * *`]
-    #[arg(long, value_name = "CRON")]
-    prune: Option<String>,
-    /// Time zone of these expressions
-    #[arg(long, value_name = "ZONE")]
-    time_zone: Option<String>,
-    /// What is kept: `7d 4w 12m`, `within=30d`, `5`, `tag=release` [env: BACKUP_RETENTION]
-    #[arg(long, value_name = "RULES")]
-    keep: Option<Keep>,
-    /// Label of the backups; may be repeated
-    #[arg(long)]
-    tag: Vec<String>,
-    /// Back up the server's roles and tablespaces as well (PostgreSQL)
-    #[arg(long)]
-    globals: bool,
-    #[command(flatten)]
-    select: SelectArgs,
-    /// Empty database to use for drills
-    #[arg(long, value_name = "URL")]
-    drill_target: Option<String>,
-    /// Query that must succeed in a drill; may be repeated
-    #[arg(long, value_name = "SQL")]
-    drill_query: Vec<String>,
-    /// Wait up to so many seconds, by chance, before each job
-    #[arg(long, value_name = "SECONDS")]
-    jitter: Option<u64>,
-    /// Leave out what was missed by more than an hour
-    #[arg(long)]
-    skip_missed: bool,
-    /// Cancel a job after so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    deadline: Option<u64>,
-    /// Give another host up that was silent for so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    lease: Option<u64>,
-}
-
-impl PlanArgs {
-    pub(super) fn plan(self) -> Plan {
-        Plan {
-            backup: self.cron,
-            verify: self.verify,
-            drill: self.drill,
-            prune: self.prune,
-            time_zone: self.time_zone,
-            keep: self.keep,
-            tags: self.tag,
-            globals: self.globals,
-            select: self.select.selection(),
-            drill_target: self.drill_target.map(Secret::from),
-            drill_queries: self.drill_query,
-            jitter_seconds: self.jitter,
-            skip_missed: self.skip_missed,
-            deadline_seconds: self.deadline,
-            lease_seconds: self.lease,
-            ..Plan::default()
         }
     }
 }

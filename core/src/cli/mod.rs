@@ -1,18 +1,21 @@
 //! The command line, over the same facade as every other caller. Behind the feature `cli`.
 
 mod args;
+mod log;
 mod output;
 mod progress;
-
-use std::io::IsTerminal;
+mod signals;
 
 use clap::Parser;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::progress::CancellationToken;
 use crate::schedule::{ScheduleHandle, ScheduleStatus};
 use crate::secret::Secret;
-use crate::vault::{Backup, ExportFormat, Health, Prune, Restore, Vault, VaultOptions, read_secret};
+use crate::vault::{
+    AddKey, Backup, Doctor, ExportFormat, Health, Prune, Restore, RotateKey, Vault, VaultOptions, new_key_of_env,
+    read_secret,
+};
 use crate::{Mapping, Selection};
 use args::{Args, Command, FormatArg};
 use output::Output;
@@ -21,7 +24,7 @@ use output::Output;
 ///
 /// # Exit codes
 /// 0 done; 2 invalid arguments or settings; 3 refused; 4 damaged; 5 denied; 6 not found; 7 busy; 8 unavailable; 70 a defect;
-/// 130 cancelled.
+/// 130 cancelled. Asked to end a second time (Ctrl-C, SIGTERM), it ends the process with 130 there and then.
 pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
@@ -31,18 +34,12 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 
             return u8::try_from(e.exit_code()).unwrap_or(2);
         }
     };
-    start_log(args.verbose, args.json);
+    log::start(args.verbose, args.json);
     let output = Output::new(args.json);
     let cancel = CancellationToken::new();
-    let interrupt = cancel.clone();
-    let listener = tokio::spawn(async move {
-        // The first Ctrl-C, or request to end, cleans up; the second one ends the process as usual.
-        if asked_to_end().await.is_ok() {
-            interrupt.cancel();
-        }
-    });
+    let requests = tokio::spawn(signals::heed(cancel.clone()));
     let result = perform(args, &output, cancel).await;
-    listener.abort();
+    requests.abort();
     match result {
         Ok(()) => 0,
         Err(e) => {
@@ -50,20 +47,6 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> u8 
             e.kind().exit_code()
         }
     }
-}
-
-/// Waits for Ctrl-C, or for what service managers send.
-async fn asked_to_end() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Result<()> {
@@ -75,14 +58,18 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         return Output::json(&crate::engine::sqlite::live::serve().await?);
     }
     let builder = Vault::builder().options(vault_options(&args));
-    if matches!(args.command, Command::Doctor) {
+    if let Command::Doctor { table, index, strict } = args.command {
         // It tells why a vault cannot be opened.
+        let options = Doctor { tables: table, indexes: index };
         return tokio::select! {
-            report = builder.doctor() => output.doctor(&report),
+            report = builder.doctor_for(options) => output.doctor(&report, strict),
             () = cancel.cancelled() => Err(Error::cancelled()),
         };
     }
-    let vault = builder.open().await?;
+    let vault = tokio::select! {
+        opened = builder.open() => opened?,
+        () = cancel.cancelled() => return Err(Error::cancelled()),
+    };
     match args.command {
         Command::Backup { tag, globals, select, .. } => {
             let verb = vault.backup().options(Backup { tags: tag, globals, select: select.selection() });
@@ -201,7 +188,7 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         }
         Command::Metrics => Output::print(&vault.metrics().cancel(cancel).await?),
         Command::DatabaseStats => output.database_stats(&vault.database_stats().cancel(cancel).await?),
-        Command::Doctor => Ok(()),
+        Command::Doctor { .. } => Ok(()),
         Command::Prune { keep, dry_run, grace } => {
             let options = Prune { keep, dry_run, grace_seconds: grace };
             output.prune(&vault.prune().options(options).cancel(cancel).await?)
@@ -230,9 +217,31 @@ async fn perform(args: Args, output: &Output, cancel: CancellationToken) -> Resu
         }
         #[cfg(feature = "sqlite")]
         Command::SqliteTask => Ok(()),
-        Command::RotateKey { new_key_file, to_recipient, keep_old, allow_weak } => {
-            let report = rotate(&vault, new_key_file, to_recipient, keep_old, allow_weak).await?;
-            output.rotate_key(&report)
+        Command::Keys => output.keys(&vault.keys().cancel(cancel).await?),
+        Command::RotateKey { new_key_file, to_recipient, new_epoch, allow_weak } => {
+            let mut options = RotateKey { to_recipients: to_recipient, new_epoch, allow_weak, ..RotateKey::default() };
+            if options.to_recipients.is_empty() {
+                options.to_passphrase = match new_key_file {
+                    Some(path) => Some(read_secret(&path)?),
+                    None => new_key_of_env()?,
+                };
+            }
+            output.rotate_key(&vault.rotate_key().options(options).cancel(cancel).await?)
+        }
+        Command::AddKey { new_key_file, to_recipient, slot, allow_weak } => {
+            let passphrase = new_key_file.map(|path| read_secret(&path)).transpose()?;
+            let options = AddKey { passphrase, recipients: to_recipient, name: slot, allow_weak, ..AddKey::default() };
+            output.add_key(&vault.add_key().options(options).cancel(cancel).await?)
+        }
+        Command::RemoveKey { slot } => output.remove_key(&vault.remove_key(slot).cancel(cancel).await?),
+        Command::Rewrap { all } => {
+            let verb = if all { vault.rewrap().all() } else { vault.rewrap() };
+            output.rewrap(&verb.cancel(cancel).await?)
+        }
+        Command::Reencrypt => {
+            let report = vault.reencrypt().on_progress(on_progress).cancel(cancel).await;
+            bar.clear();
+            output.reencrypt(&report?)
         }
     }
 }
@@ -249,36 +258,6 @@ async fn follow(handle: &ScheduleHandle, output: &Output) {
         let _ = told;
         seen = now;
     }
-}
-
-async fn rotate(
-    vault: &Vault,
-    new_key_file: Option<std::path::PathBuf>,
-    recipients: Vec<String>,
-    keep_old: bool,
-    allow_weak: bool,
-) -> Result<crate::RotateKeyReport> {
-    let mut verb = vault.rotate_key();
-    if keep_old {
-        verb = verb.keep_old();
-    }
-    if allow_weak {
-        verb = verb.allow_weak();
-    }
-    if !recipients.is_empty() {
-        return verb.to_recipients(recipients).await;
-    }
-    let new = match new_key_file {
-        Some(path) => read_secret(&path)?,
-        None => match std::env::var("BACKUP_ENCRYPTION_KEY_NEW") {
-            Ok(text) => text.into(),
-            Err(_) => {
-                return Err(Error::new(Code::MissingSetting, "no new key was given")
-                    .next("give --new-key-file or --to-recipient, or set BACKUP_ENCRYPTION_KEY_NEW"));
-            }
-        },
-    };
-    verb.to_passphrase(new).await
 }
 
 /// What the arguments say of the vault.
@@ -300,17 +279,4 @@ fn vault_options(args: &Args) -> VaultOptions {
     }
     options.settings.jobs = args.jobs.unwrap_or(options.settings.jobs);
     options
-}
-
-/// Logs go to standard error: warnings for people, JSON lines for machines.
-fn start_log(verbose: bool, json: bool) {
-    let level = if verbose { "lastgood=debug" } else { "lastgood=warn" };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A host that has a subscriber of its own keeps it.
-    let _ = if json {
-        log.json().try_init()
-    } else {
-        log.with_target(false).with_ansi(std::io::stderr().is_terminal()).without_time().try_init()
-    };
 }

@@ -1,5 +1,6 @@
 //! Answers: sizes and ages for people, exact values in JSON.
 
+mod keys;
 mod observed;
 
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ use serde_json::json;
 use crate::error::{Code, Error, Result};
 use crate::report::{
     ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DrillReport, ExportReport, HoldReport, Promoted,
-    PruneReport, RestoreReport, RotateKeyReport, VerifyReport, Warning,
+    PruneReport, RestoreReport, VerifyReport, Warning,
 };
 use crate::schedule::RunDueReport;
 
@@ -142,13 +143,6 @@ impl Output {
 
     pub(super) fn export(&self, r: &ExportReport) -> Result<()> {
         self.say(r, || format!("{} was written to {}: {} files, {}\n", r.id, r.folder, count(r.files), size(r.bytes)))
-    }
-
-    pub(super) fn rotate_key(&self, r: &RotateKeyReport) -> Result<()> {
-        self.say(r, || match &r.removed {
-            Some(removed) => format!("{} was written, {removed} was removed\n", r.added),
-            None => format!("{} was written; the old key works as well\n", r.added),
-        })
     }
 
     pub(super) fn prune(&self, r: &PruneReport) -> Result<()> {

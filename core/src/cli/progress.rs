@@ -70,6 +70,7 @@ fn draw(bar: &ProgressBar, progress: Progress) {
         Phase::Loading => "loading",
         Phase::Finishing => "finishing",
         Phase::Comparing => "comparing",
+        Phase::Reencrypting => "reencrypting",
     });
     bar.set_length(progress.bytes_total.unwrap_or(0).max(progress.bytes_done));
     bar.set_position(progress.bytes_done);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::{RepositoryKeys, age_file, keyring};
+use super::{Recipients, RepositoryKeys, age_file, keyring};
 use crate::error::{Code, Error, Result};
 use crate::secret::{Key, Secret};
 
@@ -71,6 +72,16 @@ impl Credential {
         Ok(raw.map_or_else(|| Self::Passphrase(Secret::from(text)), Self::Raw))
     }
 
+    /// Whether both are the same key, given twice.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Passphrase(a), Self::Passphrase(b)) | (Self::Identities(a), Self::Identities(b)) => a == b,
+            (Self::Raw(a), Self::Raw(b)) => bool::from(a.expose().ct_eq(b.expose())),
+            (Self::Provider(a), Self::Provider(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// Opens the bytes of an age slot. Providers do not get here.
     pub(super) fn open_age(&self, slot: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         match self {
@@ -82,7 +93,7 @@ impl Credential {
             Self::Raw(key) => age_file::decrypt(slot, &RepositoryKeys::from_raw(key)?.age()),
             Self::Identities(text) => {
                 let identities = parse_identities(text.expose())?;
-                let identities: Vec<&dyn age::Identity> = identities.iter().map(|i| &**i as _).collect();
+                let identities: Vec<_> = identities.iter().map(Private::age).collect();
                 age_file::decrypt(slot, &identities)
             }
             Self::Provider(provider) => Err(Error::new(
@@ -119,10 +130,38 @@ fn raw_bytes(text: &str) -> Option<Key> {
     })
 }
 
-type Identities = Vec<Box<dyn age::Identity>>;
+/// A private key out of an identity file.
+enum Private {
+    X25519(age::x25519::Identity),
+    Ssh(age::ssh::Identity),
+}
 
-fn parse_identities(text: &str) -> Result<Identities> {
-    let mut identities = Identities::new();
+impl Private {
+    fn age(&self) -> &dyn age::Identity {
+        match self {
+            Self::X25519(identity) => identity,
+            Self::Ssh(identity) => identity,
+        }
+    }
+}
+
+/// The public keys that belong to an identity file.
+pub(super) fn public_keys(text: &str) -> Result<Recipients> {
+    let mut keys = Recipients::default();
+    for identity in parse_identities(text)? {
+        let key = match identity {
+            Private::X25519(identity) => identity.to_public().to_string(),
+            Private::Ssh(identity) => age::ssh::Recipient::try_from(identity)
+                .map_err(|_| Error::new(Code::InvalidOption, "the SSH key has no public key that can be used"))?
+                .to_string(),
+        };
+        keys = keys.and(&Recipients::parse(&key)?);
+    }
+    Ok(keys)
+}
+
+fn parse_identities(text: &str) -> Result<Vec<Private>> {
+    let mut identities = Vec::new();
     let mut lines = text.lines().zip(1..);
     while let Some((line, number)) = lines.next() {
         let line = line.trim();
@@ -135,9 +174,9 @@ fn parse_identities(text: &str) -> Result<Identities> {
                     break;
                 }
             }
-            identities.push(ssh_identity(&pem, number)?);
+            identities.push(Private::Ssh(ssh_identity(&pem, number)?));
         } else if !line.is_empty() && !line.starts_with('#') {
-            identities.push(Box::new(line.parse::<age::x25519::Identity>().map_err(|_| {
+            identities.push(Private::X25519(line.parse().map_err(|_| {
                 if line.starts_with("AGE-PLUGIN-") {
                     return unusable(number, "age plugins are not run from here")
                         .next("decrypt the key slot with `age -d -i` and give the result as the identity file");
@@ -154,9 +193,9 @@ fn parse_identities(text: &str) -> Result<Identities> {
     Ok(identities)
 }
 
-fn ssh_identity(pem: &str, number: usize) -> Result<Box<dyn age::Identity>> {
+fn ssh_identity(pem: &str, number: usize) -> Result<age::ssh::Identity> {
     match age::ssh::Identity::from_buffer(pem.as_bytes(), None) {
-        Ok(identity @ age::ssh::Identity::Unencrypted(_)) => Ok(Box::new(identity)),
+        Ok(identity @ age::ssh::Identity::Unencrypted(_)) => Ok(identity),
         Ok(age::ssh::Identity::Encrypted(_)) => Err(unusable(number, "the SSH key is locked with a passphrase")
             .next("unlock a copy with `ssh-keygen -p -N '' -f COPY`, or give a key made with `age-keygen`")),
         _ => {

@@ -67,6 +67,30 @@ impl RepositoryKeys {
         Ok(Self { epochs })
     }
 
+    /// Every epoch there is a key of, the newest first.
+    #[must_use]
+    pub fn epochs(&self) -> Vec<u32> {
+        self.epochs.iter().map(|key| key.epoch).collect()
+    }
+
+    /// Whether all the keys of `older` are among these.
+    pub(crate) fn includes(&self, older: &Self) -> bool {
+        older.epochs.iter().all(|key| self.epochs.iter().any(|own| own.epoch == key.epoch && own.text == key.text))
+    }
+
+    /// The public key of one epoch.
+    #[must_use]
+    pub fn recipients_of(&self, epoch: u32) -> Recipients {
+        let key = self.epochs.iter().find(|key| key.epoch == epoch);
+        key.map(|key| key.identity.to_public().into()).unwrap_or_default()
+    }
+
+    /// The epochs whose key opens a wrapped data key.
+    pub(crate) fn epochs_opening(&self, wrapped: &[u8]) -> Vec<u32> {
+        let opens = |key: &&EpochKey| age_file::decrypt(wrapped, &[&key.identity]).is_ok();
+        self.epochs.iter().filter(opens).map(|key| key.epoch).collect()
+    }
+
     /// The newest epoch: new backups belong to it.
     #[must_use]
     pub fn epoch(&self) -> u32 {

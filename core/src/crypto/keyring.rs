@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{Credential, KeyProvider, Recipients, RepositoryKeys, age_file, check_passphrase};
+use super::{Credential, KeyProvider, Recipients, RepositoryKeys, age_file, check_passphrase, credential};
 use crate::error::{Code, Error, Result};
 use crate::secret::{Key, Secret};
 
@@ -23,7 +23,7 @@ pub const WORK_FACTOR: u8 = 16;
 pub const MAX_WORK_FACTOR: u8 = 18;
 
 /// The first bytes of a slot that a key provider sealed; its name and a line feed follow, then its bytes.
-const PROVIDER_MAGIC: &str = "lastgood-provider/1 ";
+pub(super) const PROVIDER_MAGIC: &str = "lastgood-provider/1 ";
 
 /// What a new key slot is locked with.
 #[derive(Clone)]
@@ -73,6 +73,20 @@ impl SlotKey {
             );
         }
         Ok(Self(Lock::Recipients(recipients)))
+    }
+
+    /// What this credential opens: a slot that is sealed anew for whoever opened the store.
+    ///
+    /// # Errors
+    /// As [`passphrase`](Self::passphrase), unless `weak` is allowed; `InvalidOption` for identities that cannot be used.
+    pub fn of(credential: &Credential, weak: bool) -> Result<Self> {
+        match credential {
+            Credential::Passphrase(passphrase) if weak => Self::weak_passphrase(passphrase.clone()),
+            Credential::Passphrase(passphrase) => Self::passphrase(passphrase.clone()),
+            Credential::Raw(raw) => Self::recipients(RepositoryKeys::from_raw(raw)?.recipients()),
+            Credential::Identities(text) => Self::recipients(credential::public_keys(text.expose())?),
+            Credential::Provider(provider) => Ok(Self::provider(provider.clone())),
+        }
     }
 
     /// The provider seals the slot.
@@ -165,13 +179,31 @@ pub fn unlock(slots: &[(String, Vec<u8>)], credential: &Credential) -> Result<(R
         return Ok((RepositoryKeys::from_raw(key)?, String::new()));
     }
     let mut refused: Vec<(&str, Error)> = Vec::new();
+    let mut opened: Option<(RepositoryKeys, &String)> = None;
     let mut order: Vec<_> = slots.iter().collect();
     order.sort_by_key(|(name, _)| std::cmp::Reverse(epoch_of(name)));
+    // Anybody can seal a slot to a public key, so slots of that kind must agree with each other. A passphrase is
+    // stretched no further once it has opened one: nobody else can have made that.
+    let anybody_could_seal = matches!(credential, Credential::Raw(_) | Credential::Identities(_));
     for (name, bytes) in order {
-        match open_slot(bytes, credential) {
-            Ok(keys) => return Ok((keys, name.clone())),
-            Err(e) => refused.push((name, e)),
+        match (open_slot(bytes, credential), &opened) {
+            (Ok(keys), None) if anybody_could_seal => opened = Some((keys, name)),
+            (Ok(keys), None) => return Ok((keys, name.clone())),
+            (Ok(older), Some((keys, newer))) if !keys.includes(&older) => {
+                return Err(Error::new(
+                    Code::KeySlot,
+                    format!("{newer} and {name} hold different identities: somebody may have put one of them there"),
+                )
+                .next(
+                    "compare the folder `keys` with another copy of the store, and remove the one that is not yours",
+                ));
+            }
+            (Ok(_), Some(_)) => {}
+            (Err(e), _) => refused.push((name, e)),
         }
+    }
+    if let Some((keys, name)) = opened {
+        return Ok((keys, name.clone()));
     }
     if let Credential::Identities(text) = credential
         && let Ok(keys) = RepositoryKeys::from_identity_file(text.expose())

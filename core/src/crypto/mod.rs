@@ -15,11 +15,13 @@ pub(crate) mod openssl;
 mod passphrase;
 mod recipients;
 mod signer;
+mod stanzas;
 
 pub use credential::{Credential, KeyProvider};
 pub use identity::RepositoryKeys;
 pub use passphrase::check_passphrase;
 pub use recipients::Recipients;
+pub(crate) use stanzas::{LockedWith, locked_with};
 
 /// The first part of every context: the format and its major version.
 pub const FORMAT: &str = "lastgood/1";

@@ -3,7 +3,7 @@
 //! Engines know nothing of encryption or storage. A dump is the engine's standard dump directory: a list of files,
 //! each a sequence of parts that are read, and later loaded, independently of each other and many at once.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,10 +18,20 @@ use crate::report::{Check, ConsistencyPoint, DatabaseStats, Probe, Promoted, Tab
 pub use crate::selection::{Mapping, Selection};
 use crate::settings::{Codec, Settings};
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod findings;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod pattern;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod pool;
 pub(crate) mod stock;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod turns;
 
 #[cfg(feature = "mongodb")]
 pub(crate) mod mongodb;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
@@ -83,19 +93,22 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Arc<dyn Engine>> {
     match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url)?)),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => Ok(Arc::new(mysql::Mysql::new(url)?)),
         #[cfg(feature = "mongodb")]
         "mongodb" | "mongodb+srv" => Ok(Arc::new(mongodb::Mongodb::new(url)?)),
         #[cfg(feature = "sqlite")]
         "sqlite" | "file" => Ok(Arc::new(sqlite::Sqlite::new(url, &settings.command)?)),
         #[cfg(feature = "sqlite")]
         _ if sqlite::Sqlite::is_path(url) => Ok(Arc::new(sqlite::Sqlite::new(url, &settings.command)?)),
-        "postgres" | "postgresql" | "mongodb" | "mongodb+srv" | "sqlite" => {
+        "postgres" | "postgresql" | "mysql" | "mariadb" | "mongodb" | "mongodb+srv" | "sqlite" => {
             Err(Error::new(Code::NotCompiledIn, format!("{scheme} databases were not compiled in"))
                 .next(format!("build lastgood with the feature for {scheme}")))
         }
         // Nothing of the URL is shown: it may hold a password.
-        _ => Err(Error::new(Code::InvalidUrl, "the database's URL is of no known kind")
-            .next("write postgres://user@host/database, mongodb://host/database or sqlite:path")),
+        _ => Err(Error::new(Code::InvalidUrl, "the database's URL is of no known kind").next(
+            "write postgres://user@host/database, mysql://user@host/database, mongodb://host/database or sqlite:path",
+        )),
     }
 }
 
@@ -125,6 +138,10 @@ pub struct DoctorOptions {
     pub jobs: usize,
     /// Folder for temporary copies.
     pub work_dir: Option<PathBuf>,
+    /// Tables or collections that must be there.
+    pub tables: Vec<String>,
+    /// Indexes that must be there, and usable.
+    pub indexes: Vec<String>,
 }
 
 /// How a dump is to be loaded.
@@ -150,10 +167,10 @@ pub struct RestoreOptions {
     pub clean: bool,
     /// Leave out what only a superuser may create, where none restores.
     pub no_superuser: bool,
+    /// Nothing of the result is to act by itself, such as events and expiry: it is looked at and dropped.
+    pub rehearsal: bool,
     /// Which database of a dump that holds several (a script of pg_dumpall).
     pub from_database: Option<String>,
-    /// The result is compared and dropped: it gets nothing that would change it by itself, such as expiry.
-    pub rehearsal: bool,
 }
 
 /// What a database is called after it gave way: `shop_before_20251121_020001`, in UTC, so that names sort by time.
@@ -185,6 +202,33 @@ pub fn shortened(name: &str, suffix: &str, max_bytes: usize) -> String {
     let mut name = name.to_owned();
     while name.len() + suffix.len() > max_bytes && name.pop().is_some() {}
     name + suffix
+}
+
+/// What became of the names that the caller requires, by kind; `None` where he requires none.
+pub(crate) fn required(options: &DoctorOptions, missing: &[String]) -> Option<Check> {
+    const NAME: &str = "required";
+    let count = options.tables.len() + options.indexes.len();
+    if count == 0 {
+        return None;
+    }
+    Some(match missing.is_empty() {
+        true => Check::pass(NAME, format!("all {count} tables and indexes that are required are there")),
+        false => Check::fail(
+            NAME,
+            format!("not there: {}", some_of(missing, 20)),
+            "run the application's migrations, or look whether this is the right database",
+        ),
+    })
+}
+
+/// Names for people, at most so many, and how many more there are: `a, b and 3 more`.
+pub(crate) fn some_of(names: impl IntoIterator<Item = impl Display>, at_most: usize) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names.by_ref().take(at_most).map(|name| name.to_string()).collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// One file of a dump, as planned.
@@ -297,6 +341,12 @@ pub trait Target: Send + Sync + Debug {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_names_some_are_told_and_the_rest_is_counted() {
+        let told = [0, 1, 2, 5].map(|n| some_of((0..n).map(|i| format!("t{i}")), 2));
+        assert_eq!(told, ["", "t0", "t0, t1", "t0, t1 and 3 more"]);
+    }
 
     #[test]
     fn names_of_databases_that_gave_way_sort_by_time_and_fit() {

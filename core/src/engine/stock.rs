@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 
 /// The first bytes, by which kinds of files are told apart.
-pub(crate) const HEAD: usize = 512;
+pub(crate) const HEAD: usize = 4 << 10;
 
 /// A dump that is read from its beginning to its end.
 pub(crate) struct StockDump {
@@ -75,7 +75,10 @@ pub(crate) struct OneFile {
 }
 
 /// A piece of such a file.
-#[cfg_attr(not(all(feature = "postgres", feature = "mongodb")), allow(dead_code, reason = "each engine has its own"))]
+#[cfg_attr(
+    not(all(any(feature = "postgres", feature = "mysql"), feature = "mongodb")),
+    allow(dead_code, reason = "each engine has its own")
+)]
 pub(crate) enum Piece {
     /// These bytes.
     Bytes(Vec<u8>),
@@ -96,6 +99,10 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
     if engine == EngineKind::Postgres {
         return super::postgres::one_file(schema);
     }
+    #[cfg(feature = "mysql")]
+    if engine == EngineKind::Mysql {
+        return super::mysql::one_file(schema);
+    }
     #[cfg(feature = "mongodb")]
     if engine == EngineKind::Mongodb {
         return super::mongodb::one_file(schema);
@@ -105,15 +112,24 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
         .next("export it as a directory"))
 }
 
-/// Opens a dump by what it begins with.
+/// Opens a dump by what it begins with. A script that tells nothing of whose it is, is of the engine it is wanted for.
 ///
 /// # Errors
 /// `UnsupportedDatabase` when it is none that is known; `Damaged`.
-pub(crate) fn open(input: Box<dyn Read + Send>) -> Result<StockDump> {
+#[cfg_attr(not(feature = "mysql"), allow(unused_variables))]
+pub(crate) fn open(input: Box<dyn Read + Send>, wanted: Option<EngineKind>) -> Result<StockDump> {
     let (head, input) = peek(input)?;
     #[cfg(feature = "mongodb")]
     if super::mongodb::is_stock_dump(&head) {
         return super::mongodb::open_stock_dump(input);
+    }
+    #[cfg(feature = "mysql")]
+    {
+        use super::mysql;
+        let wanted = wanted == Some(EngineKind::Mysql) && mysql::may_be_stock_dump(&head);
+        if mysql::is_stock_dump(&head) || (wanted && !head.starts_with(b"--\n-- PostgreSQL")) {
+            return Ok(mysql::open_stock_dump(input));
+        }
     }
     #[cfg(feature = "postgres")]
     if let Some(result) = super::postgres::open_stock_dump(&head, input) {
@@ -122,7 +138,7 @@ pub(crate) fn open(input: Box<dyn Read + Send>) -> Result<StockDump> {
     #[cfg(not(feature = "postgres"))]
     drop((head, input));
     Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here").next(
-        "give a dump of pg_dump or pg_dumpall, or an archive of mongodump, as it is or compressed by gzip, zstd or lz4",
+        "give a dump of pg_dump, pg_dumpall, mysqldump or mariadb-dump, or an archive of mongodump, as it is or compressed by gzip, zstd or lz4",
     ))
 }
 
@@ -169,9 +185,15 @@ pub(crate) fn is_known(head: &[u8]) -> bool {
     if super::mongodb::is_stock_dump(head) {
         return true;
     }
+    #[cfg(feature = "mysql")]
+    if super::mysql::is_stock_dump(head) {
+        return true;
+    }
     #[cfg(feature = "postgres")]
     return super::postgres::is_stock_dump(head);
-    #[cfg(not(feature = "postgres"))]
+    #[cfg(all(feature = "mysql", not(feature = "postgres")))]
+    return super::mysql::may_be_stock_dump(head);
+    #[cfg(not(any(feature = "mysql", feature = "postgres")))]
     {
         let _ = head;
         false

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
-use crate::id::{BackupId, DatabaseName};
+use crate::id::{BackupId, DatabaseName, EngineKind};
 use crate::report::ProofKind;
 
 /// The repository marker.
@@ -20,6 +20,11 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 /// A key slot: `keys/1-main.age`.
 pub(crate) fn key_slot(epoch: u32, slot: &str) -> String {
     format!("{KEYS}/{epoch}-{slot}.age")
+}
+
+/// Says that a key slot is about to be removed: `keys/1-main.removal` of `keys/1-main.age`.
+pub(crate) fn slot_removal(slot: &str) -> String {
+    format!("{}.removal", slot.strip_suffix(".age").unwrap_or(slot))
 }
 
 /// What the doctor writes and deletes again to try a store: `probe-4f1c….tmp`. No folder, so it is never taken for a
@@ -89,6 +94,11 @@ pub(crate) fn place(name: &str) -> Place {
 /// The folder of the lease of a database's runs.
 pub(crate) fn lease(database: &DatabaseName) -> String {
     format!("{database}/{CONTROL}/lease")
+}
+
+/// The folder of the lease of those who seal a database's backups anew.
+pub(crate) fn reencrypt_lease(database: &DatabaseName) -> String {
+    format!("{database}/{CONTROL}/reencrypt")
 }
 
 /// Is written anew to learn the store's time.
@@ -205,8 +215,9 @@ pub(crate) fn artifact_checksum(name: &str) -> String {
 }
 
 /// An artifact's name, made as scripts make it.
-pub(crate) fn artifact(id: &BackupId, sealed: bool) -> String {
-    format!("{id}.dump.gz{}", if sealed { ".enc" } else { "" })
+pub(crate) fn artifact(id: &BackupId, engine: EngineKind, sealed: bool) -> String {
+    let kind = if engine == EngineKind::Mysql { "sql" } else { "dump" };
+    format!("{id}.{kind}.gz{}", if sealed { ".enc" } else { "" })
 }
 
 /// The time that an artifact's name tells: `backup-20240101-020000.dump.gz`.

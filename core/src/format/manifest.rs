@@ -77,6 +77,9 @@ pub struct Header {
     pub codec: Codec,
     /// The volumes, in order.
     pub volumes: Vec<Volume>,
+    /// The backup that this is a copy of, sealed anew under a later epoch: it counts no more, and goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<BackupId>,
     /// How it is encrypted; absent when it is not.
     pub encryption: Option<Encryption>,
 }

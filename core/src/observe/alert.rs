@@ -6,11 +6,12 @@ mod deliver;
 mod http;
 mod request;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::Timestamp;
+use futures::future::{Either, select};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -94,6 +95,9 @@ pub struct AlertEvent {
     pub at: Timestamp,
     /// The verb's report, if it succeeded.
     pub report: Option<Value>,
+    /// It failed the same way less than twelve hours before: people have heard of it.
+    #[serde(default)]
+    pub repeated: bool,
 }
 
 /// Where an event comes from.
@@ -105,12 +109,27 @@ pub(crate) struct Source {
     pub(crate) session: Option<Arc<Session>>,
 }
 
+/// A failure that people have heard of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Failing {
+    code: String,
+    told_at: Timestamp,
+}
+
+/// People hear again of a failure that goes on after this.
+const REMIND: SignedDuration = SignedDuration::from_hours(12);
+/// A record larger than this is none of ours.
+const MAX_BYTES: u64 = 4 << 10;
+
 /// Tells those who want to know.
 pub(crate) struct Alerter {
     alerts: Alerts,
     client: deliver::Client,
     /// Verbs that failed when they last ran in this process.
-    failing: Mutex<HashSet<&'static str>>,
+    failing: Mutex<HashMap<&'static str, Failing>>,
+    /// What was told, for tests in which nobody can listen.
+    #[cfg(test)]
+    told: Mutex<Vec<AlertEvent>>,
 }
 
 impl fmt::Debug for Alerter {
@@ -123,11 +142,36 @@ impl Alerter {
     /// # Errors
     /// `invalid_url` for a URL that is none.
     pub(crate) fn new(alerts: Alerts) -> Result<Self> {
-        Ok(Self { client: deliver::Client::new(&alerts)?, alerts, failing: Mutex::default() })
+        Ok(Self {
+            client: deliver::Client::new(&alerts)?,
+            alerts,
+            failing: Mutex::default(),
+            #[cfg(test)]
+            told: Mutex::default(),
+        })
     }
 
-    /// Tells that a verb begins.
-    pub(crate) async fn begins(&self, op: &'static str) {
+    /// What was told since this was last asked.
+    #[cfg(test)]
+    pub(crate) fn take_told(&self) -> Vec<AlertEvent> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells that a verb begins while it does. Nobody waits for the telling who cancels.
+    pub(crate) async fn while_told<T>(&self, op: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let (work, begins) = (std::pin::pin!(work), std::pin::pin!(self.begins(op)));
+        match select(work, begins).await {
+            Either::Left((result, begins)) => {
+                if !result.as_ref().is_err_and(|e| e.code() == Code::Cancelled) {
+                    begins.await;
+                }
+                result
+            }
+            Either::Right(((), work)) => work.await,
+        }
+    }
+
+    async fn begins(&self, op: &'static str) {
         if op == "backup"
             && let Some(ping) = request::ping(&self.alerts, "/start", "")
         {
@@ -140,13 +184,19 @@ impl Alerter {
         if !WATCHED.contains(&op) {
             return;
         }
-        let recovered = match result {
-            // Who cancels knows.
-            Err(e) if e.code() == Code::Cancelled => return,
-            Err(_) => self.remember(op, source).await,
+        let before = match result {
+            // Another host is at work: that is how it should be.
+            Err(e) if op == "run_due" && e.code() == Code::Busy => return,
+            Err(e) => self.remember(op, source, e.code(), at).await,
             Ok(_) => self.forget(op, source).await,
         };
-        let event = event(op, source, at, result, recovered);
+        // What is due is told job by job: only its own failures are left.
+        if op == "run_due" && result.is_ok() && !before {
+            return;
+        }
+        let event = event(op, source, at, result, before);
+        #[cfg(test)]
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
         let mut requests = request::requests(&self.alerts, &event);
         if op == "backup" {
             let path = if result.is_ok() { "" } else { "/fail" };
@@ -155,12 +205,24 @@ impl Alerter {
         tokio::join!(self.client.deliver(requests), self.client.run(&self.alerts.command, &event));
     }
 
-    /// Remembers a failure here and in the store. Never a recovery.
-    async fn remember(&self, op: &'static str, source: &Source) -> bool {
-        self.failing().insert(op);
+    /// Remembers a failure here and in the store. Whether people have heard of it lately.
+    async fn remember(&self, op: &'static str, source: &Source, code: Code, at: Timestamp) -> bool {
+        let mut known = self.failing().get(op).cloned();
+        if known.is_none()
+            && let Some(session) = &source.session
+        {
+            let found = session.repository.get(&layout::failing(&session.database, op), MAX_BYTES).await;
+            known = found.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        }
+        let lately = |known: &Failing| known.code == code.as_str() && at.duration_since(known.told_at) < REMIND;
+        if known.as_ref().is_some_and(lately) {
+            return true;
+        }
+        let failing = Failing { code: code.to_string(), told_at: at };
+        self.failing().insert(op, failing.clone());
         if let Some(session) = &source.session {
-            let name = layout::failing(&session.database, op);
-            if let Err(e) = session.repository.put(&name, b"{}\n".to_vec()).await {
+            let record = serde_json::to_vec(&failing).unwrap_or_default();
+            if let Err(e) = session.repository.put(&layout::failing(&session.database, op), record).await {
                 tracing::debug!(error = %e, "the store does not remember the failure");
             }
         }
@@ -169,7 +231,7 @@ impl Alerter {
 
     /// Whether the verb failed before; forgets it.
     async fn forget(&self, op: &'static str, source: &Source) -> bool {
-        let here = self.failing().remove(op);
+        let here = self.failing().remove(op).is_some();
         let Some(session) = &source.session else { return here };
         let name = layout::failing(&session.database, op);
         let there = matches!(session.repository.size(&name).await, Ok(Some(_)));
@@ -179,18 +241,19 @@ impl Alerter {
         here || there
     }
 
-    fn failing(&self) -> std::sync::MutexGuard<'_, HashSet<&'static str>> {
+    fn failing(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn event(op: &str, source: &Source, at: Timestamp, result: &Result<Value>, recovered: bool) -> AlertEvent {
+/// `before`: it failed before, and people have heard of it.
+fn event(op: &str, source: &Source, at: Timestamp, result: &Result<Value>, before: bool) -> AlertEvent {
     let what = |tail: &str| format!("{op} of {} {tail}", source.database);
     let (kind, severity, message, error): (_, _, _, Option<&Error>) = match result {
         Err(e) => ("failed", Severity::Critical, what(&format!("failed: {}", e.message())), Some(e)),
         Ok(report) => match odd(report) {
             Some(warning) => ("warned", Severity::Warning, what(&format!("succeeded, but {}", warning.message)), None),
-            None if recovered => ("recovered", Severity::Info, what("works again"), None),
+            None if before => ("recovered", Severity::Info, what("works again"), None),
             None => ("succeeded", Severity::Info, what("succeeded"), None),
         },
     };
@@ -208,6 +271,7 @@ fn event(op: &str, source: &Source, at: Timestamp, result: &Result<Value>, recov
         next: error.and_then(Error::next_step).map(str::to_owned),
         at,
         report: report.cloned(),
+        repeated: result.is_err() && before,
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::records::Records;
 use crate::error::Result;
 use crate::report::{BackupHealth, DrillHealth, HealthCheck, HealthReport, HealthStatus, Probe};
+use crate::schedule::JobRecord;
 
 /// What is still well.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,7 @@ pub(crate) fn judge(
         drill.last_success_at = records.drill.last_success;
         judge_backup(&mut checks, &backup);
         judge_drill(&mut checks, &drill, records, now);
+        judge_jobs(&mut checks, &records.jobs, now);
     }
     checks.extend(own);
     let status = checks.iter().map(|c| c.status).max().unwrap_or(HealthStatus::Ok);
@@ -93,6 +95,19 @@ fn judge_drill(checks: &mut Vec<HealthCheck>, drill: &DrillHealth, records: &Rec
         _ => (HealthStatus::Ok, "no backup was drilled yet".to_owned()),
     };
     check(checks, "drill", status, Some(message));
+}
+
+/// A schedule that never ran is none of health's business: backups may be made by other means.
+fn judge_jobs(checks: &mut Vec<HealthCheck>, jobs: &[JobRecord], now: Timestamp) {
+    if jobs.is_empty() {
+        return;
+    }
+    let troubles: Vec<String> = jobs.iter().filter_map(|job| job.trouble(now)).collect();
+    let (status, message) = match (troubles.is_empty(), jobs.iter().filter_map(JobRecord::due_at).min()) {
+        (false, _) => (HealthStatus::Degraded, Some(troubles.join("; "))),
+        (true, next) => (HealthStatus::Ok, next.map(|at| format!("the next job is due at {at}"))),
+    };
+    check(checks, "schedule", status, message);
 }
 
 fn check(checks: &mut Vec<HealthCheck>, name: &str, status: HealthStatus, message: Option<String>) -> HealthStatus {

@@ -12,6 +12,7 @@ use super::records::Records;
 use crate::error::Result;
 use crate::format::manifest::Header;
 use crate::report::DatabaseStats;
+use crate::schedule::JobRecord;
 
 /// The content type of the text that `metrics` gives.
 pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,6 +28,7 @@ pub(crate) fn text(
     text.gauge("lastgood_store_up", "Whether the store answered", &[("", records.is_ok().into())]);
     if let Ok(records) = records {
         backups(&mut text, records);
+        jobs(&mut text, records);
     }
     if let Some(answer) = answer {
         text.gauge("lastgood_db_up", "Whether the database answered", &[("", answer.is_ok().into())]);
@@ -82,6 +84,24 @@ fn backups(text: &mut Text, records: &Records) {
         "lastgood_drill_last_duration_seconds",
         "Duration of the newest successful drill: the measured recovery time",
         plain(records.drill.duration_ms.map(|ms| ms as f64 / 1000.0)),
+    );
+}
+
+fn jobs(text: &mut Text, records: &Records) {
+    let each = |value: fn(&JobRecord) -> Option<f64>| -> Vec<_> {
+        records.jobs.iter().map(|job| (labels(&[("job", job.job.as_str())]), value(job))).collect()
+    };
+    let next = each(|job| job.due_at().map(seconds));
+    text.some("lastgood_schedule_next_run_timestamp_seconds", "When a job of the schedule is due next", next);
+    text.some(
+        "lastgood_schedule_last_success_timestamp_seconds",
+        "When a job of the schedule last did what it was to do",
+        each(|job| job.last_ok_at.map(seconds)),
+    );
+    text.some(
+        "lastgood_schedule_failures",
+        "Attempts of a job of the schedule that failed since then",
+        each(|job| Some(f64::from(job.failures))),
     );
 }
 

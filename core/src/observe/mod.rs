@@ -6,6 +6,7 @@ mod facts;
 pub(crate) mod health;
 pub(crate) mod metrics;
 mod records;
+pub(crate) mod watch;
 
 pub use alert::{AlertEvent, Alerts, Severity};
 pub use metrics::METRICS_CONTENT_TYPE;

@@ -8,6 +8,7 @@ use crate::format::manifest::Header;
 use crate::id::BackupId;
 use crate::ops::session::Session;
 use crate::report::ProofKind;
+use crate::schedule::{JobRecord, read_all};
 
 /// Proofs that are read to find one that succeeded.
 const PROOFS_READ: usize = 20;
@@ -29,6 +30,8 @@ pub(crate) struct Records {
     pub(crate) stored_bytes: u64,
     pub(crate) verify: Proven,
     pub(crate) drill: Proven,
+    /// What the jobs of a schedule did last, if one ever ran.
+    pub(crate) jobs: Vec<JobRecord>,
 }
 
 /// What the proofs of one kind say.
@@ -73,6 +76,7 @@ pub(crate) async fn read(session: &Session) -> Result<Records> {
     proofs.sort_by(|a, b| (b.0, &b.3).cmp(&(a.0, &a.3)));
     records.verify = proven(session, ProofKind::Verify, &proofs).await?;
     records.drill = proven(session, ProofKind::Drill, &proofs).await?;
+    records.jobs = read_all(session).await?;
     Ok(records)
 }
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::flow::{Feed, Lane, aside};
 use super::restore::{Loaded, Source, join_one, load_from};
@@ -140,12 +141,12 @@ impl Artifact {
     }
 
     /// Opens it far enough to know what is in it.
-    async fn open(&self, lanes: usize, run: &Run) -> Result<Opened> {
+    async fn open(&self, lanes: usize, wanted: Option<EngineKind>, run: &Run) -> Result<Opened> {
         match &self.kind {
             Kind::File(bytes) => {
                 let feed = Feed::new(&self.repository, &self.name, *bytes, run);
                 let passphrase = self.passphrase.clone();
-                let dump = aside(move || stock::open(unwrap(Box::new(feed), passphrase.as_ref())?)).await;
+                let dump = aside(move || stock::open(unwrap(Box::new(feed), passphrase.as_ref())?, wanted)).await;
                 let dump = dump.map_err(|e| e.at(&self.name))?;
                 Ok(Opened {
                     engine: dump.engine,
@@ -226,7 +227,7 @@ pub(crate) async fn verify(artifact: &Artifact, run: &Run) -> Result<VerifyRepor
     run.begin(Phase::Verifying, Some(artifact.bytes()));
     let work = async {
         let side = artifact.check_side().await?;
-        let mut opened = artifact.open(1, run).await?;
+        let mut opened = artifact.open(1, None, run).await?;
         let mut files = 0;
         let mut raw_bytes = opened.schema.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         for lane in &mut opened.lanes {
@@ -289,7 +290,7 @@ pub(super) async fn restore_with_origin(
     let began = Instant::now();
     run.begin(Phase::Preparing, None);
     let side = run.until_cancelled(artifact.check_side()).await?;
-    let opened = run.until_cancelled(artifact.open(options.jobs, run)).await?;
+    let opened = run.until_cancelled(artifact.open(options.jobs, Some(engine.kind()), run)).await?;
     if opened.engine != engine.kind() {
         let what = format!("{} is of {}, the target is {}", artifact.name, opened.engine, engine.kind());
         return Err(Error::new(Code::UnsupportedDatabase, what).next(format!("give a {} target", opened.engine)));
@@ -331,16 +332,19 @@ impl Source for Lanes {
     ) -> Result<()> {
         for mut lane in self.lanes {
             let (target, name) = (Arc::clone(target), self.name.clone());
-            tasks.spawn(async move {
-                while let Some(file) = lane.next_file().await.map_err(|e| e.at(&name))? {
-                    if !target.wants(&file) {
-                        continue;
+            tasks.spawn(
+                async move {
+                    while let Some(file) = lane.next_file().await.map_err(|e| e.at(&name))? {
+                        if !target.wants(&file) {
+                            continue;
+                        }
+                        let bytes = lane.bytes().map_err(|e| e.at(&name)).boxed();
+                        target.load(PartPlace { file: &file, offset: 0, bytes: None }, bytes).await?;
                     }
-                    let bytes = lane.bytes().map_err(|e| e.at(&name)).boxed();
-                    target.load(PartPlace { file: &file, offset: 0, bytes: None }, bytes).await?;
+                    Ok(())
                 }
-                Ok(())
-            });
+                .in_current_span(),
+            );
         }
         while !tasks.is_empty() {
             join_one(tasks).await?;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{Instrument, info_span};
-
+use super::pending::Pending;
 use super::pipeline::{Event, Pipeline, codec_of};
 use super::session::{Session, millis_since};
 use super::size;
@@ -12,19 +11,11 @@ use super::slot::Slot;
 use super::volumes::{VolumeOptions, Volumes};
 use crate::engine::{Engine, Selection, SnapshotOptions, SnapshotSummary};
 use crate::error::{Code, Error, Result};
-use crate::format::layout;
-use crate::format::manifest::{
-    Body, Draft, Encryption, File, Header, Part, Previous, Stored, VERSION, Volume, sha256_hex,
-};
-use crate::id::{BackupId, random_hex};
+use crate::format::manifest::{Body, Encryption, File, Header, Part, Previous, Stored, VERSION, Volume, sha256_hex};
+use crate::id::BackupId;
 use crate::progress::{Phase, Run};
 use crate::report::{BackupReport, ConsistencyPoint};
 use crate::secret::Key;
-use crate::settings::ReadBack;
-use crate::storage::Created;
-
-/// Names tried when several backups start in the same second.
-const ATTEMPTS: u32 = 100;
 
 /// What kind of backup is made.
 #[derive(Debug, Default)]
@@ -46,46 +37,16 @@ pub(crate) async fn backup(
 ) -> Result<BackupReport> {
     let started = order.origin.as_ref().map_or_else(|| session.clock.now(), |origin| origin.at);
     run.begin(Phase::Preparing, None);
-    let (id, reservation) = reserve(session, started).await?;
-    let span = info_span!("backup", backup_id = %id, database = %session.database);
+    let pending = Pending::reserve(session, started, None).await?;
+    tracing::Span::current().record("backup_id", pending.id.as_str());
     let BackupOrder { tags, globals, select, origin, slot } = order;
-    Backup { session, engine, id: &id, reservation, started, tags, globals, select, origin, slot }
-        .run(run)
-        .instrument(span)
-        .await
-}
-
-/// Takes a name that no other run has, by a create-only object.
-async fn reserve(session: &Session, started: jiff::Timestamp) -> Result<(BackupId, Vec<u8>)> {
-    for attempt in 1..=ATTEMPTS {
-        let id = BackupId::at(started, attempt);
-        let manifest = layout::in_backup(&session.database, &id, layout::MANIFEST);
-        // A name that was given up stays so.
-        let taken = [manifest, layout::void(&session.database, &id)];
-        if session.repository.size(&taken[0]).await?.is_some() || session.repository.size(&taken[1]).await?.is_some() {
-            continue;
-        }
-        let record = serde_json::json!({ "run": random_hex::<16>()?, "started_at": started });
-        let name = layout::reservation(&session.database, &id);
-        let record = format!("{record}\n").into_bytes();
-        if session.repository.create(&name, record.clone()).await? == Created::New {
-            return Ok((id, record));
-        }
-    }
-    Err(Error::new(Code::Busy, format!("{ATTEMPTS} backups of {} were started in this second", session.database))
-        .next("try again"))
-}
-
-fn given_up(id: &BackupId) -> Error {
-    Error::new(Code::Busy, format!("{id} took so long that another run gave it up")).next("run again")
+    Backup { session, engine, pending, started, tags, globals, select, origin, slot }.run(run).await
 }
 
 struct Backup<'a> {
     session: &'a Arc<Session>,
     engine: &'a dyn Engine,
-    id: &'a BackupId,
-    /// What holds the name.
-    reservation: Vec<u8>,
+    pending: Pending<'a>,
     started: jiff::Timestamp,
     tags: Vec<String>,
     globals: bool,
@@ -109,71 +70,28 @@ impl Backup<'_> {
         let (dumped, data_key) = match self.store(run).await {
             Ok(stored) => stored,
             Err(e) => {
-                self.clean_up().await;
+                self.pending.clean_up().await;
                 return Err(e);
             }
         };
         // From here on nothing is cleaned up: a manifest whose answer was lost may be there, or may still arrive.
         let report = self.commit(dumped, data_key.as_ref(), began).await?;
-        self.release().await;
+        self.pending.release().await;
         Ok(report)
     }
 
     /// Stores everything but the manifest, and reads it back.
     async fn store(&self, run: &Run) -> Result<(Dumped, Option<Key>)> {
-        let data_key = match self.session.keys.new_data_key()? {
-            None => None,
-            Some((key, wrapped)) => {
-                let name = self.object(&layout::key_file(1));
-                if self.session.repository.create(&name, wrapped).await? == Created::Exists {
-                    return Err(Error::new(Code::Busy, format!("{name} belongs to another run")).next("try again"));
-                }
-                Some(key)
-            }
-        };
+        let data_key = self.pending.new_data_key().await?;
         let dumped = self.dump(data_key.as_ref(), run).await?;
         self.check_strict(&dumped.summary)?;
         run.begin(Phase::Committing, None);
-        run.until_cancelled(self.read_back(&dumped.volumes)).await?;
-        self.still_ours().await?;
+        run.until_cancelled(self.pending.read_back(&dumped.volumes)).await?;
+        self.pending.still_ours().await?;
         if let Some(slot) = self.slot {
-            slot.claim(self.session, Some(self.id)).await?;
+            slot.claim(self.session, Some(&self.pending.id)).await?;
         }
         Ok((dumped, data_key))
-    }
-
-    /// A run that was suspended for long may have been given up meanwhile, and its objects removed.
-    async fn still_ours(&self) -> Result<()> {
-        let name = layout::reservation(&self.session.database, self.id);
-        let found = self.session.repository.get(&name, self.reservation.len() as u64).await;
-        match found {
-            Ok(Some(found)) if found == self.reservation => Ok(()),
-            Err(e) if e.code() != Code::Damaged => Err(e),
-            _ => Err(given_up(self.id)),
-        }
-    }
-
-    /// Removes what a failed run stored. What cannot be removed keeps its reservation, so that no later run takes its name.
-    async fn clean_up(&self) {
-        let removed = async {
-            for object in
-                self.session.repository.list(&layout::backup(&self.session.database, self.id)).await?.into_keys()
-            {
-                self.session.repository.delete(&self.object(&object)).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        match removed.await {
-            Ok(()) => self.release().await,
-            Err(e) => tracing::warn!(backup_id = %self.id, error = %e, "what a failed run stored could not be removed"),
-        }
-    }
-
-    async fn release(&self) {
-        let name = layout::reservation(&self.session.database, self.id);
-        if let Err(e) = self.session.repository.delete(&name).await {
-            tracing::warn!(backup_id = %self.id, error = %e, "the reservation could not be removed");
-        }
     }
 
     async fn dump(&self, data_key: Option<&Key>, run: &Run) -> Result<Dumped> {
@@ -195,7 +113,7 @@ impl Backup<'_> {
             repository: &self.session.repository,
             repository_id: self.session.repository_id(),
             database: &self.session.database,
-            backup: self.id,
+            backup: &self.pending.id,
             data_key,
             volume_bytes: settings.volume_bytes,
             upload_part_bytes: settings.upload_part_bytes,
@@ -266,32 +184,6 @@ impl Backup<'_> {
         }
     }
 
-    /// Asks the store for what it was given, before anybody relies on it.
-    async fn read_back(&self, volumes: &[(Volume, Vec<u8>)]) -> Result<()> {
-        for (volume, tail) in volumes {
-            let name = self.object(&volume.name);
-            let wrong = |what: &str| {
-                Error::new(Code::StoreUnavailable, format!("{name}: {what}"))
-                    .next("the store did not keep what it accepted; check it and run again")
-            };
-            match self.session.repository.size(&name).await? {
-                Some(bytes) if bytes == volume.bytes => {}
-                Some(bytes) => return Err(wrong(&format!("the store has {bytes} bytes of {}", volume.bytes))),
-                None => return Err(wrong("the store does not have it")),
-            }
-            let from = volume.bytes - tail.len() as u64;
-            if self.session.repository.get_range(&name, from..volume.bytes).await? != tail[..] {
-                return Err(wrong("its last bytes are not what was sent"));
-            }
-            if self.session.settings.read_back == ReadBack::Content
-                && super::verify::sha256_of(&self.session.repository, &name, volume.bytes).await? != volume.sha256
-            {
-                return Err(wrong("its bytes are not what was sent"));
-            }
-        }
-        Ok(())
-    }
-
     async fn commit(&self, dumped: Dumped, data_key: Option<&Key>, began: Instant) -> Result<BackupReport> {
         let Dumped { server_version, mut summary, files, volumes } = dumped;
         let session = self.session;
@@ -307,7 +199,7 @@ impl Backup<'_> {
             format: VERSION,
             requires: Vec::new(),
             repository: session.marker.repository.clone(),
-            id: self.id.clone(),
+            id: self.pending.id.clone(),
             database: session.database.clone(),
             engine: self.engine.kind(),
             server_version,
@@ -327,25 +219,13 @@ impl Backup<'_> {
             tags: self.tags.clone(),
             codec: session.settings.codec,
             volumes,
+            replaces: None,
             encryption: session.keys.epoch().map(|epoch| Encryption { scheme: "cobblestone-256".to_owned(), epoch }),
         };
         let selection = Some(&self.select).filter(|s| !s.is_everything()).cloned();
         let body = Body { files, tables: summary.tables, warnings: summary.warnings, selection };
-        let draft = Draft::new(&header)?;
-        let digest = draft.header_sha256();
-        let seal = data_key.map(|key| move |plain: &[u8]| session.seal_body(key, self.id, &digest, plain));
-        let unsigned = draft.body(&body, seal)?;
-        let auth = session.keys.sign(&unsigned.signed())?;
-        let manifest = unsigned.finish(&auth)?;
-        // The commit: from here on the backup exists, and not before.
-        if session.repository.create(&self.object(layout::MANIFEST), manifest).await? == Created::Exists {
-            return Err(Error::new(Code::Busy, format!("{} was committed by another run", self.id)).next("run again"));
-        }
-        // Whoever gives a run up writes the void first and looks for the manifest afterwards: one sees the other.
-        if session.repository.size(&layout::void(&session.database, self.id)).await?.is_some() {
-            return Err(given_up(self.id));
-        }
-        tracing::info!(backup_id = %self.id, source_bytes = header.source_bytes, stored_bytes = header.stored_bytes, "backup committed");
+        self.pending.commit(&header, &body, data_key).await?;
+        tracing::info!(backup_id = %self.pending.id, source_bytes = header.source_bytes, stored_bytes = header.stored_bytes, "backup committed");
         Ok(BackupReport {
             id: header.id,
             database: header.database,
@@ -374,9 +254,5 @@ impl Backup<'_> {
             }
         }
         Ok((1, None))
-    }
-
-    fn object(&self, name: &str) -> String {
-        layout::in_backup(&self.session.database, self.id, name)
     }
 }

@@ -15,7 +15,7 @@ use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
 use super::parts::PartReader;
-use super::session::Session;
+use super::session::{Opened, Session};
 use crate::crypto::openssl::OpensslWriter;
 use crate::engine::FileRole;
 use crate::engine::stock::{self, Piece};
@@ -30,7 +30,7 @@ use crate::secret::Secret;
 /// Schema files larger than this are refused before they are read: 1 GiB.
 const MAX_SCHEMA_BYTES: u64 = 1 << 30;
 
-/// Writes `backup-….dump.gz` into a folder, or `.dump.gz.enc` with a passphrase, and its SHA-256 beside it.
+/// Writes `backup-….dump.gz` (of MySQL and MariaDB: `.sql.gz`) into a folder, or `.dump.gz.enc` with a passphrase, and its SHA-256 beside it.
 pub(crate) async fn export(
     session: &Arc<Session>,
     id: &BackupId,
@@ -38,7 +38,8 @@ pub(crate) async fn export(
     passphrase: Option<&Secret>,
     run: &Run,
 ) -> Result<ExportReport> {
-    let name = layout::artifact(id, passphrase.is_some());
+    let backup = session.open_backup(id).await?;
+    let name = layout::artifact(id, backup.stored.header.engine, passphrase.is_some());
     let (path, side) = (folder.join(&name), folder.join(layout::artifact_checksum(&name)));
     for path in [&path, &side] {
         if fs::try_exists(path).await.map_err(|e| Error::local(path, e))? {
@@ -49,7 +50,7 @@ pub(crate) async fn export(
     fs::create_dir_all(folder).await.map_err(|e| Error::local(folder, e))?;
     let temporary = folder.join(format!("{name}.partial-{}", random_hex::<4>()?));
     let written = run.until_cancelled(async {
-        let (bytes, sha256) = write(session, id, &temporary, passphrase, run).await?;
+        let (bytes, sha256) = write(session, &backup, &temporary, passphrase, run).await?;
         // Who finds the artifact finds its checksum.
         fs::write(&side, layout::checksum_line(&name, &sha256)).await.map_err(|e| Error::local(&side, e))?;
         fs::rename(&temporary, &path).await.map_err(|e| Error::local(&path, e))?;
@@ -73,13 +74,13 @@ pub(crate) async fn export(
 /// Writes the artifact; gives its size and its SHA-256 in hex.
 async fn write(
     session: &Arc<Session>,
-    id: &BackupId,
+    backup: &Arc<Opened>,
     path: &Path,
     passphrase: Option<&Secret>,
     run: &Run,
 ) -> Result<(u64, String)> {
-    let backup = session.open_backup(id).await?;
-    let reader = PartReader::new(Arc::clone(session), Arc::clone(&backup));
+    let id = &backup.stored.header.id;
+    let reader = PartReader::new(Arc::clone(session), Arc::clone(backup));
     let files = &backup.body.files;
     run.begin(Phase::Loading, Some(files.iter().map(File::bytes).sum()));
     let mut schema = Vec::new();

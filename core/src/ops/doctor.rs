@@ -2,10 +2,14 @@
 //!
 //! A check never stops the others: what is broken is a failed check, and what builds on it is not checked.
 
+mod keys;
+pub(crate) mod trial;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::keys::{KeyOptions, Keys};
 use super::list::list;
@@ -21,12 +25,12 @@ use crate::storage::{Created, Repository};
 
 /// How long one question to the store may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How long the database's checks may take together; each of them is bounded by its engine.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(300);
-
 /// Backups among which the newest proof is looked for.
 const RECENT: usize = 30;
+/// A newest backup that is older than this is told: a day, and time to make the next one.
+const FRESH: SignedDuration = SignedDuration::from_hours(26);
 
 /// What is to be looked at, as far as the settings could be understood.
 pub(crate) struct Subject<'a> {
@@ -35,13 +39,31 @@ pub(crate) struct Subject<'a> {
     pub(crate) engine: Option<Arc<dyn Engine>>,
     /// The store and its address; none if no store was named.
     pub(crate) store: Option<(Result<Repository>, String)>,
+    /// What kind of place that is.
+    pub(crate) place: PlaceKind,
     pub(crate) keys: &'a KeyOptions,
     pub(crate) name: Option<DatabaseName>,
     pub(crate) settings: &'a Settings,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Tables and indexes that must be there.
+    pub(crate) tables: Vec<String>,
+    pub(crate) indexes: Vec<String>,
 }
 
-pub(crate) async fn doctor(subject: Subject<'_>) -> DoctorReport {
+/// What kind of place a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PlaceKind {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A bucket or container.
+    Bucket,
+    /// An object of the caller's.
+    Given,
+}
+
+/// Makes the checks; gives also the store, if it can be opened, for those who look at more in it.
+pub(crate) async fn doctor(subject: Subject<'_>) -> (DoctorReport, Option<Arc<Session>>) {
+    let mut opened = None;
     let began = Instant::now();
     let mut checks = settings(&subject);
     checks.extend(database(&subject).await);
@@ -55,22 +77,25 @@ pub(crate) async fn doctor(subject: Subject<'_>) -> DoctorReport {
             if broken {
                 checks.extend(STORE[1..].iter().map(|name| Check::not_checked(name, "the store cannot be reached")));
             } else {
-                checks.extend(promises(repository).await);
-                checks.extend(contents(repository, &subject).await);
+                checks.extend(promises(repository, &subject).await);
+                let (found, session) = contents(repository, &subject).await;
+                checks.extend(found);
+                opened = session;
             }
         }
     }
-    let status = checks.iter().map(|c| c.status).max().unwrap_or(CheckStatus::Pass);
-    DoctorReport { status, checks, duration_ms: millis_since(began) }
+    (DoctorReport::of(checks, millis_since(began)), opened)
 }
 
 /// The checks of the store, in this order.
-const STORE: [&str; 9] = [
+const STORE: [&str; 11] = [
     "store",
     "store_write",
     "store_create_only",
     "store_list",
     "store_range",
+    "store_clock",
+    "store_multipart",
     "store_delete",
     "key",
     "last_backup",
@@ -104,7 +129,12 @@ async fn database(subject: &Subject<'_>) -> Vec<Check> {
     let Some(engine) = &subject.engine else {
         return vec![Check::not_checked("database", "the settings name none")];
     };
-    let options = DoctorOptions { jobs: subject.settings.jobs, work_dir: subject.settings.work_dir.clone() };
+    let options = DoctorOptions {
+        jobs: subject.settings.jobs,
+        work_dir: subject.settings.work_dir.clone(),
+        tables: subject.tables.clone(),
+        indexes: subject.indexes.clone(),
+    };
     tokio::time::timeout(ENGINE_PATIENCE, engine.doctor(&options)).await.unwrap_or_else(|_| {
         let message = format!("the checks did not end within {} s", ENGINE_PATIENCE.as_secs());
         vec![Check::fail("database", message, "check the server's load and its locks")]
@@ -118,7 +148,7 @@ fn unreachable(e: &Error, keys: &KeyOptions) -> Vec<Check> {
         return std::iter::once(Check::failed("store", e)).chain(rest).collect();
     }
     let mut checks = vec![Check::warn("store", e.message(), e.next_step().unwrap_or_default())];
-    checks.extend(STORE[1..6].iter().map(|name| Check::not_checked(name, "there is no store yet")));
+    checks.extend(STORE[1..8].iter().map(|name| Check::not_checked(name, "there is no store yet")));
     checks.push(new_key(keys));
     checks.extend(none_yet("there is no backup yet"));
     checks
@@ -133,21 +163,34 @@ async fn reach(repository: &Repository, address: &str) -> Check {
 }
 
 /// Tries each promise of the store on which the safety of backups rests, on an object that is never taken for one.
-async fn promises(repository: &Repository) -> Vec<Check> {
+async fn promises(repository: &Repository, subject: &Subject<'_>) -> Vec<Check> {
     let Ok(random) = random_hex::<8>() else { return vec![Check::not_checked("store_write", "no random bytes")] };
     let (name, content) = (layout::probe(&random), format!("written by the doctor: {random}"));
+    let (clock, before) = (&*subject.clock, subject.clock.now());
     let written = in_time("writing", repository.create(&name, content.clone().into_bytes())).await;
     if let Err(e) = written {
-        let rest = STORE[2..6].iter().map(|name| Check::not_checked(name, "nothing can be written"));
+        let rest = STORE[2..8].iter().map(|name| Check::not_checked(name, "nothing can be written"));
         return std::iter::once(Check::failed("store_write", &e)).chain(rest).collect();
     }
-    vec![
+    let mut checks = vec![
         Check::pass("store_write", "objects can be written"),
         create_only(repository, &name).await,
         listed(repository, &name).await,
         range(repository, &name, &content).await,
-        delete(repository, &name).await,
-    ]
+        trial::clock(repository, &name, before, clock).await,
+        trial::multipart(repository, &name).await,
+    ];
+    let version = match subject.place {
+        PlaceKind::Bucket => Some(in_time("reading a version", repository.version(&name)).await),
+        _ => None,
+    };
+    checks.push(delete(repository, &name).await);
+    match version {
+        Some(Ok(version)) => checks.push(trial::versions(repository, &name, version).await),
+        Some(Err(e)) => checks.push(Check::failed("store_versions", &e)),
+        None => {}
+    }
+    checks
 }
 
 async fn create_only(repository: &Repository, name: &str) -> Check {
@@ -209,8 +252,8 @@ async fn delete(repository: &Repository, name: &str) -> Check {
 }
 
 /// What the store holds: whether the key opens it, the newest backup and the newest proof.
-async fn contents(repository: &Repository, subject: &Subject<'_>) -> Vec<Check> {
-    let not_checked = |why: &str| STORE[7..].iter().map(|name| Check::not_checked(name, why)).collect::<Vec<_>>();
+async fn contents(repository: &Repository, subject: &Subject<'_>) -> (Vec<Check>, Option<Arc<Session>>) {
+    let not_checked = |why: &str| STORE[9..].iter().map(|name| Check::not_checked(name, why)).collect::<Vec<_>>();
     let (key, opened) = match in_time("opening the store", open_store(repository, subject.keys, false)).await {
         Ok((marker, keys)) => (key(&keys), Some((marker, keys))),
         Err(e) if e.code() == Code::StoreNotFound => (new_key(subject.keys), None),
@@ -218,6 +261,9 @@ async fn contents(repository: &Repository, subject: &Subject<'_>) -> Vec<Check> 
     };
     let broken = key.status == CheckStatus::Fail;
     let mut checks = vec![key];
+    if let Some((_, Keys::Open(open))) = &opened {
+        checks.push(keys::rotation(repository, open).await);
+    }
     let database = subject.name.clone().or_else(|| {
         let engine = subject.engine.as_ref()?;
         Some(DatabaseName::sanitize(engine.database()))
@@ -226,19 +272,24 @@ async fn contents(repository: &Repository, subject: &Subject<'_>) -> Vec<Check> 
         (Some((marker, keys)), Some(database)) => {
             let (settings, clock) = (subject.settings.clone(), Arc::clone(&subject.clock));
             let session = Session { repository: repository.clone(), marker, keys, database, settings, clock };
-            checks.extend(backups(Arc::new(session)).await);
+            let session = Arc::new(session);
+            if matches!(session.keys, Keys::Open(_)) {
+                checks.push(keys::backups(&session).await);
+            }
+            checks.extend(backups(&session, &subject.place).await);
+            return (checks, Some(session));
         }
         (None, _) if broken => checks.extend(not_checked("the store cannot be opened")),
         (None, _) => checks.extend(none_yet("there is no backup yet")),
         (_, None) => checks.extend(not_checked("no database is named")),
     }
-    checks
+    (checks, None)
 }
 
 fn key(keys: &Keys) -> Check {
     const NAME: &str = "key";
     match keys {
-        Keys::Open(open) => Check::pass(NAME, format!("the key opens the store ({})", open.slot)),
+        Keys::Open(open) => keys::strength(open, Check::pass(NAME, format!("the key opens the store ({})", open.slot))),
         Keys::Sealing { .. } => Check::pass(NAME, "this host can make backups; it can open none, as intended"),
         Keys::Unencrypted => Check::warn(
             NAME,
@@ -270,8 +321,12 @@ fn new_key(options: &KeyOptions) -> Check {
     }
 }
 
-async fn backups(session: Arc<Session>) -> Vec<Check> {
-    let recent = match in_time("listing backups", list(&session, Some(RECENT))).await {
+async fn backups(session: &Arc<Session>, place: &PlaceKind) -> Vec<Check> {
+    let disk = |newest: Option<u64>| match place {
+        PlaceKind::Folder(folder) => Some(trial::disk(folder, newest)),
+        _ => None,
+    };
+    let recent = match in_time("listing backups", list(session, Some(RECENT))).await {
         Ok(recent) => recent,
         Err(e) => {
             return vec![
@@ -281,11 +336,19 @@ async fn backups(session: Arc<Session>) -> Vec<Check> {
         }
     };
     let Some(newest) = recent.first() else {
-        return none_yet(&format!("there is no backup of {} yet", session.database));
+        let mut checks = none_yet(&format!("there is no backup of {} yet", session.database));
+        checks.extend(disk(None));
+        return checks;
     };
     let now = session.clock.now();
-    let last = Check::pass("last_backup", format!("{} is {} old", newest.id, age(newest.started_at, now)));
-    vec![last, proof(&recent, now)]
+    let message = format!("{} is {} old", newest.id, age(newest.started_at, now));
+    let last = match now.duration_since(newest.started_at) > FRESH {
+        false => Check::pass("last_backup", message),
+        true => Check::warn("last_backup", message, "if backups are to be daily, see why none was made"),
+    };
+    let mut checks = vec![last, proof(&recent, now)];
+    checks.extend(disk(Some(newest.stored_bytes)));
+    checks
 }
 
 fn none_yet(what: &str) -> Vec<Check> {

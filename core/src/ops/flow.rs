@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::engine::ByteStream;
 use crate::engine::stock::FileReader;
@@ -34,20 +35,23 @@ impl Feed {
     pub(super) fn new(repository: &Repository, name: &str, bytes: u64, run: &Run) -> Self {
         let (sender, pieces) = mpsc::channel(AHEAD);
         let (repository, name, run) = (repository.clone(), name.to_owned(), run.clone());
-        tokio::spawn(async move {
-            let starts = (0..bytes.div_ceil(FETCH)).map(|i| i * FETCH);
-            let fetch = |at| repository.get_range(&name, at..bytes.min(at + FETCH));
-            let mut fetched = stream::iter(starts.map(fetch)).buffered(AHEAD);
-            while let Some(piece) = fetched.next().await {
-                run.advance(piece.as_ref().map_or(0, |piece| piece.len() as u64));
-                let failed = piece.is_err();
-                if sender.send(piece).await.is_err() || failed {
-                    return;
+        tokio::spawn(
+            async move {
+                let starts = (0..bytes.div_ceil(FETCH)).map(|i| i * FETCH);
+                let fetch = |at| repository.get_range(&name, at..bytes.min(at + FETCH));
+                let mut fetched = stream::iter(starts.map(fetch)).buffered(AHEAD);
+                while let Some(piece) = fetched.next().await {
+                    run.advance(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+                    let failed = piece.is_err();
+                    if sender.send(piece).await.is_err() || failed {
+                        return;
+                    }
                 }
+                // An empty piece is the end; a queue that only closes was given up.
+                let _ = sender.send(Ok(Bytes::new())).await;
             }
-            // An empty piece is the end; a queue that only closes was given up.
-            let _ = sender.send(Ok(Bytes::new())).await;
-        });
+            .in_current_span(),
+        );
         Self { pieces, current: Bytes::new(), ended: false }
     }
 }

@@ -23,8 +23,14 @@ pub(crate) async fn hold(session: &Arc<Session>, id: &BackupId, until: Timestamp
     // the two sees the other.
     if session.repository.size(&layout::void(&session.database, id)).await?.is_some() {
         session.repository.delete(&object).await?;
-        return Err(Error::new(Code::BackupNotFound, format!("{id} is being deleted"))
-            .next("`list` shows the backups there are"));
+        let manifest = layout::in_backup(&session.database, id, layout::MANIFEST);
+        // The deletion may have seen the hold and let the backup be, or is about to take it away.
+        return Err(match session.repository.size(&manifest).await? {
+            Some(_) => Error::new(Code::Busy, format!("{id} is not held: a prune is deleting it at this moment"))
+                .next("try again; if it is gone by then, hold another one"),
+            None => Error::new(Code::BackupNotFound, format!("{id} was deleted by a prune"))
+                .next("`list` shows the backups there are"),
+        });
     }
     session.repository.delete(&layout::mark(&session.database, id)).await?;
     let held_until = held_until(session, id).await?;

@@ -1,21 +1,26 @@
 //! What a host can do with a store's keys: wrap and unwrap data keys, write and check authentication.
 
+use std::sync::Arc;
+
+use super::key_slots::{Slot, Unlocked, seal, slots, unlock_any};
 use crate::crypto::auth::{Auth, Authenticator, Signer, SigningKey, Verifier};
-use crate::crypto::keyring::{SlotKey, seal_slot, unlock, wrap_data_key};
+use crate::crypto::keyring::{SlotKey, wrap_data_key};
 use crate::crypto::{Credential, Recipients, RepositoryKeys};
 use crate::error::{Code, Error, Result};
 use crate::format::layout;
 use crate::secret::Key;
-use crate::storage::{Created, Repository};
+use crate::storage::Repository;
 
 /// A slot larger than this is refused before it is read.
 pub(super) const MAX_SLOT_BYTES: u64 = 1 << 20;
 
 /// What the caller gave to open a store with.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct KeyOptions {
     /// Tried in this order.
     pub(crate) credentials: Vec<Credential>,
+    /// Which of them is to take the place of the others, while a rotation runs.
+    pub(crate) pending: Option<usize>,
     pub(crate) recipients: Recipients,
     pub(crate) signing_key: Option<SigningKey>,
     pub(crate) trusted_signers: Vec<Signer>,
@@ -25,7 +30,7 @@ pub(crate) struct KeyOptions {
 }
 
 /// What this host can do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Keys {
     /// The store is not encrypted, and the caller knows.
     Unencrypted,
@@ -38,11 +43,16 @@ pub(crate) enum Keys {
 }
 
 /// The repository's identity, and what opened it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenKeys {
     pub(crate) repository: RepositoryKeys,
     /// The slot's object name.
     pub(crate) slot: String,
+    pub(crate) with: Credential,
+    /// The slots there were then: where there are others now, the keys are opened again.
+    slots: Vec<String>,
+    /// What it was opened with.
+    pub(crate) options: Arc<KeyOptions>,
     recipients: Recipients,
     authenticator: Authenticator,
     verifier: Verifier,
@@ -74,29 +84,47 @@ impl Keys {
     }
 
     async fn unlock(repository: &Repository, options: &KeyOptions) -> Result<Self> {
-        let mut contents = Vec::new();
-        for slot in slots(repository).await? {
-            let bytes = repository.get(&slot.object, MAX_SLOT_BYTES).await?;
-            contents.extend(bytes.map(|bytes| (slot.object, bytes.to_vec())));
-        }
+        let (listed, contents) = read_slots(repository).await?;
+        let newest = listed.iter().map(|slot| slot.epoch).max().unwrap_or(0);
         if contents.is_empty() {
             return Err(Error::new(Code::ObjectMissing, "the store has no key slots")
                 .next("put the folder `keys` back from another copy"));
         }
-        let (keys, slot) = unlock_any(contents, options.credentials.clone()).await?;
-        Ok(Self::Open(Box::new(OpenKeys {
-            authenticator: Authenticator::of_keys(&keys)?,
-            verifier: Verifier::new(Some(keys.clone()), options.trusted_signers.clone()),
-            recipients: keys.recipients().and(&options.recipients),
-            repository: keys,
-            slot,
-        })))
+        let unlocked = unlock_any(contents, newest, options.credentials.clone()).await?;
+        let slots = listed.into_iter().map(|slot| slot.object).collect();
+        Ok(Self::Open(Box::new(OpenKeys::new(unlocked, slots, Arc::new(options.clone()))?)))
+    }
+
+    /// The keys as they are now, if another host changed the slots since these were opened.
+    ///
+    /// A process that runs for months must learn of a new epoch, or what others back up under it would look foreign. One whose key
+    /// opens nothing any more goes on with what it has: tonight's backup is worth more, and every key of a later epoch opens it.
+    pub(crate) async fn refreshed(&self, repository: &Repository) -> Result<Option<Self>> {
+        let Self::Open(open) = self else { return Ok(None) };
+        let now: Vec<_> = slots(repository).await?.into_iter().map(|slot| slot.object).collect();
+        // Opened by an identity file beside the slots; or a listing that cannot be true, for the store was opened with one.
+        if now == open.slots || now.is_empty() {
+            return Ok(None);
+        }
+        match Self::unlock(repository, &open.options).await {
+            // Only what holds the keys of this process as well can be the same store's: anybody can seal to a public key.
+            Ok(Self::Open(keys)) if keys.repository.includes(&open.repository) => return Ok(Some(Self::Open(keys))),
+            Ok(_) => {
+                tracing::warn!("the store's key slots were changed, and hold another identity: they are not believed")
+            }
+            Err(e) if e.is_retryable() => return Err(e),
+            Err(e) => {
+                tracing::warn!(error = %e, "the store's key slots were changed, and the key of this process opens none: give it the new one");
+            }
+        }
+        let same = OpenKeys { slots: now, ..(**open).clone() };
+        Ok(Some(Self::Open(Box::new(same))))
     }
 
     /// Makes the repository's identity and its first slot, unless another host was faster.
     pub(crate) async fn create(repository: &Repository, options: &KeyOptions) -> Result<()> {
         let key = Self::first_slot(options)?;
-        let sealed = seal(RepositoryKeys::generate(), key).await?;
+        let sealed = seal(&RepositoryKeys::generate(), key).await?;
         repository.create(&layout::key_slot(1, "main"), sealed).await?;
         Ok(())
     }
@@ -104,16 +132,12 @@ impl Keys {
     /// The slot that a new store would get from these options.
     pub(super) fn first_slot(options: &KeyOptions) -> Result<SlotKey> {
         let mut key = match options.credentials.first() {
-            Some(Credential::Passphrase(passphrase)) if options.allow_weak => {
-                SlotKey::weak_passphrase(passphrase.clone())?
-            }
-            Some(Credential::Passphrase(passphrase)) => SlotKey::passphrase(passphrase.clone())?,
-            Some(Credential::Raw(raw)) => SlotKey::recipients(RepositoryKeys::from_raw(raw)?.recipients())?,
-            Some(Credential::Provider(provider)) => SlotKey::provider(provider.clone()),
+            // The identities on this host need not be those of everybody who is to open the store.
             Some(Credential::Identities(_)) => SlotKey::recipients(options.recipients.clone()).map_err(|e| {
                 e.at("the store is new")
                     .next("give the identities' public keys as recipients, so that a key slot can be made")
             })?,
+            Some(credential) => SlotKey::of(credential, options.allow_weak)?,
             None => {
                 return Err(Error::new(Code::KeyRequired, "the store is new and no key was given")
                     .next("give a passphrase or key file, or say that it is to be unencrypted"));
@@ -195,6 +219,23 @@ impl Keys {
     }
 }
 
+/// The slots and what is in them. One that another host removes at this moment has a successor: the list is read again.
+async fn read_slots(repository: &Repository) -> Result<(Vec<Slot>, Vec<(String, Vec<u8>)>)> {
+    const ATTEMPTS: usize = 10;
+    let mut found = (Vec::new(), Vec::new());
+    for _ in 0..ATTEMPTS {
+        found = (slots(repository).await?, Vec::new());
+        for slot in &found.0 {
+            let bytes = repository.get(&slot.object, MAX_SLOT_BYTES).await?;
+            found.1.extend(bytes.map(|bytes| (slot.object.clone(), bytes.to_vec())));
+        }
+        if found.0.len() == found.1.len() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 fn locked(encrypted: bool) -> Error {
     if encrypted {
         Error::new(Code::KeyRequired, "the store is encrypted and no key was given")
@@ -206,73 +247,22 @@ fn locked(encrypted: bool) -> Error {
 }
 
 impl OpenKeys {
+    pub(crate) fn new(unlocked: Unlocked, slots: Vec<String>, options: Arc<KeyOptions>) -> Result<Self> {
+        let Unlocked { keys: repository, slot, with } = unlocked;
+        Ok(Self {
+            authenticator: Authenticator::of_keys(&repository)?,
+            verifier: Verifier::new(Some(repository.clone()), options.trusted_signers.clone()),
+            recipients: repository.recipients().and(&options.recipients),
+            repository,
+            slot,
+            with,
+            slots,
+            options,
+        })
+    }
+
     /// What new data keys are wrapped to.
     pub(crate) fn recipients(&self) -> &Recipients {
         &self.recipients
     }
-}
-
-/// A key slot in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Slot {
-    pub(crate) object: String,
-    pub(crate) epoch: u32,
-    pub(crate) name: String,
-}
-
-/// The store's slots, the newest epoch first.
-pub(crate) async fn slots(repository: &Repository) -> Result<Vec<Slot>> {
-    let mut slots: Vec<_> =
-        repository.list(layout::KEYS).await?.into_keys().filter_map(|name| Slot::parse(&name)).collect();
-    slots.sort_by_key(|s| std::cmp::Reverse(s.epoch));
-    Ok(slots)
-}
-
-impl Slot {
-    fn parse(file: &str) -> Option<Self> {
-        let (epoch, rest) = file.split_once('-')?;
-        let name = rest.strip_suffix(".age")?;
-        Some(Self { object: format!("{}/{file}", layout::KEYS), epoch: epoch.parse().ok()?, name: name.to_owned() })
-    }
-}
-
-/// Seals the repository's identity to another key in a slot of its own; gives the slot's object name.
-pub(crate) async fn add_slot(repository: &Repository, keys: &RepositoryKeys, key: SlotKey) -> Result<String> {
-    let sealed = seal(keys.clone(), key).await?;
-    let taken: Vec<_> = slots(repository).await?.into_iter().map(|s| s.name).collect();
-    for n in 1..1_000 {
-        let name = if n == 1 { "main".to_owned() } else { format!("main-{n}") };
-        let object = layout::key_slot(keys.epoch(), &name);
-        if !taken.contains(&name) && repository.create(&object, sealed.clone()).await? == Created::New {
-            return Ok(object);
-        }
-    }
-    Err(Error::new(Code::KeySlot, "the store has a thousand key slots").next("remove some"))
-}
-
-/// Tries each credential on each slot, away from the runtime's own threads: a passphrase is slow on purpose.
-pub(super) async fn unlock_any(
-    slots: Vec<(String, Vec<u8>)>,
-    credentials: Vec<Credential>,
-) -> Result<(RepositoryKeys, String)> {
-    aside(move || {
-        let mut refused = None;
-        for credential in &credentials {
-            match unlock(&slots, credential) {
-                Err(e) if e.code() == Code::WrongKey => refused = Some(refused.unwrap_or(e)),
-                other => return other,
-            }
-        }
-        Err(refused.unwrap_or_else(|| locked(true)))
-    })
-    .await
-}
-
-async fn seal(keys: RepositoryKeys, key: SlotKey) -> Result<Vec<u8>> {
-    aside(move || seal_slot(&keys, &key)).await
-}
-
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let result = tokio::task::spawn_blocking(work).await;
-    result.unwrap_or_else(|e| Err(Error::new(Code::Internal, format!("a key task failed: {e}"))))
 }

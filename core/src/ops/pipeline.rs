@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::engine::{DumpFile, FileRole, PartRef, Snapshot};
 use crate::error::{Code, Error, Result};
@@ -132,13 +133,16 @@ impl Pipeline {
         let (sender, pieces) = mpsc::channel(QUEUE);
         let codec = codec_of(&self.snapshot.files()[part.file], self.codec);
         let (snapshot, level, run) = (Arc::clone(&self.snapshot), self.level, self.run.clone());
-        let task = tokio::spawn(async move {
-            let result = read(&**snapshot, part, codec, level, &run, &sender).await;
-            // Before the queue closes: whoever sees its end may take the snapshot back.
-            drop(snapshot);
-            drop(permit);
-            result
-        });
+        let task = tokio::spawn(
+            async move {
+                let result = read(&**snapshot, part, codec, level, &run, &sender).await;
+                // Before the queue closes: whoever sees its end may take the snapshot back.
+                drop(snapshot);
+                drop(permit);
+                result
+            }
+            .in_current_span(),
+        );
         self.running.push_back(Worker { part, pieces, task: AbortOnDrop(task) });
     }
 }

@@ -4,7 +4,7 @@
 //! keep is then read and authenticated: one that fails does not count, and the rules are asked again without it. Two
 //! listings must agree before anything is deleted. Of the two clocks the one that makes backups younger counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::census::{Census, Entry, agree};
 use super::session::Session;
-use super::sweep::Sweeper;
+use super::sweep::{self, Sweeper};
 use crate::error::{Code, Error, Result};
 use crate::format::layout;
 use crate::format::manifest::sha256_hex;
-use crate::id::{BackupId, random_hex};
+use crate::id::BackupId;
 use crate::report::{ProofKind, ProofSummary, PruneAction, PruneDecision, PruneReport};
 use crate::retention::{Candidate, Decision, Keep, Proven, Standing, decide};
 
@@ -65,8 +65,9 @@ pub(crate) async fn prune(session: &Arc<Session>, order: &PruneOrder) -> Result<
             refused: Vec::new(),
         },
     };
+    let runs = prune.runs(&census);
     for decision in planned {
-        prune.act(&census, decision).await?;
+        prune.act(&census, &runs, decision).await?;
     }
     prune.sweeper.sweep(&census).await?;
     let Prune { mut report, sweeper, .. } = prune;
@@ -104,7 +105,12 @@ impl Planner<'_> {
             self.read(&committed).await?;
         }
         loop {
-            let candidates: Vec<_> = committed.iter().map(|(id, entry)| self.candidate(id, entry)).collect();
+            let mut candidates: Vec<_> = committed.iter().map(|(id, entry)| self.candidate(id, entry)).collect();
+            let good = candidates.iter().filter(|c| c.standing == Standing::Counted);
+            let replaced: HashSet<_> = good.filter_map(|c| c.replaces.clone()).collect();
+            for candidate in candidates.iter_mut().filter(|c| replaced.contains(&c.id)) {
+                candidate.standing = Standing::Replaced;
+            }
             let decisions = decide(self.keep, self.now, &candidates)?;
             let unread: Vec<_> = committed
                 .iter()
@@ -177,7 +183,8 @@ async fn examine(session: &Session, id: &BackupId, entry: &Entry, promised: Cand
     let proven = proofs.iter().filter(|p| p.ok).map(|p| proven(p.kind)).max().unwrap_or_default();
     let failing = proofs.last().is_some_and(|p| !p.ok);
     let standing = if failing { Standing::Failing } else { Standing::Counted };
-    Ok(Candidate { tags, base, proven, standing, ..promised })
+    let replaces = session.replaced(&stored)?;
+    Ok(Candidate { tags, base, proven, standing, replaces, ..promised })
 }
 
 /// What was proven of this very manifest, oldest first. A host that holds recipients only cannot tell who wrote a
@@ -217,7 +224,7 @@ struct Prune<'a> {
 }
 
 impl Prune<'_> {
-    async fn act(&mut self, census: &Census, decision: Decision) -> Result<()> {
+    async fn act(&mut self, census: &Census, runs: &[(BackupId, Timestamp)], decision: Decision) -> Result<()> {
         let Decision { id, keep, mut reasons } = decision;
         let Some(entry) = census.get(&id) else { return Ok(()) };
         let mark = entry.mark;
@@ -227,7 +234,7 @@ impl Prune<'_> {
             // A date far away when the grace is.
             let due = marked_at.checked_add(self.order.grace).unwrap_or(Timestamp::MAX);
             // A run that began before the mark may have chosen this backup to refer to.
-            let waits_for = self.run_before(census, marked_at);
+            let waits_for = runs.iter().find(|(_, reserved_at)| *reserved_at <= marked_at).map(|(id, _)| id);
             action = match (mark, due <= self.now, &waits_for) {
                 (_, true, None) => PruneAction::Delete,
                 (None, ..) => PruneAction::Mark,
@@ -241,10 +248,10 @@ impl Prune<'_> {
         if !self.order.dry_run {
             match action {
                 PruneAction::Keep if mark.is_some() => self.sweeper.unmark(&id).await?,
-                PruneAction::Mark => self.mark(&id, &reasons).await?,
+                PruneAction::Mark => sweep::mark(self.sweeper.session, &id, &reasons).await?,
                 PruneAction::Delete => {
                     if mark.is_none() {
-                        self.mark(&id, &reasons).await?;
+                        sweep::mark(self.sweeper.session, &id, &reasons).await?;
                     }
                     if let Some(why) = self.sweeper.delete(&id).await? {
                         (action, reasons) = (PruneAction::Keep, vec![why]);
@@ -259,22 +266,12 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// A run that is not known to be dead and has its reservation from before this time.
-    fn run_before(&self, census: &Census, at: Timestamp) -> Option<BackupId> {
+    /// The runs that are not known to be dead, with the time of their reservations.
+    fn runs(&self, census: &Census) -> Vec<(BackupId, Timestamp)> {
         let runs =
             census.iter().filter(|(_, entry)| !entry.objects.contains_key(layout::MANIFEST) && entry.void.is_none());
-        let mut before = runs
-            .filter(|(_, entry)| entry.reservation.is_some_and(|r| r.modified <= at) && !self.sweeper.is_dead(entry));
-        before.next().map(|(id, _)| id.clone())
-    }
-
-    async fn mark(&self, id: &BackupId, reasons: &[String]) -> Result<()> {
-        let session = self.sweeper.session;
-        let record =
-            serde_json::json!({ "reasons": reasons, "marked_at": session.clock.now(), "nonce": random_hex::<8>()? });
-        let name = layout::mark(&session.database, id);
-        // Another host's mark is as good.
-        session.repository.create(&name, format!("{record}\n").into_bytes()).await.map(drop)
+        let alive = runs.filter(|(_, entry)| !self.sweeper.is_dead(entry));
+        alive.filter_map(|(id, entry)| Some((id.clone(), entry.reservation?.modified))).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::parts::PartReader;
 use super::promote::{Promotion, promote};
@@ -177,13 +178,18 @@ impl Source for Parts {
                 }
                 let (reader, backup, target, run) =
                     (Arc::clone(&reader), Arc::clone(&backup), Arc::clone(target), run.clone());
-                tasks.spawn(async move {
-                    let file = &backup.body.files[file];
-                    let place = PartPlace { file: &file.name, offset, bytes: Some(bytes) };
-                    let raw =
-                        reader.read(file, &file.parts[part]).inspect_ok(|raw| run.advance(raw.len() as u64)).boxed();
-                    target.load(place, raw).await
-                });
+                tasks.spawn(
+                    async move {
+                        let file = &backup.body.files[file];
+                        let place = PartPlace { file: &file.name, offset, bytes: Some(bytes) };
+                        let raw = reader
+                            .read(file, &file.parts[part])
+                            .inspect_ok(|raw| run.advance(raw.len() as u64))
+                            .boxed();
+                        target.load(place, raw).await
+                    }
+                    .in_current_span(),
+                );
                 offset += bytes;
             }
         }

@@ -21,7 +21,7 @@ use crate::storage::Repository;
 use super::keys::{KeyOptions, Keys};
 
 /// A key file larger than this is refused: an age file with very many recipients.
-const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
+pub(super) const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
 /// Everything the verbs share.
 #[derive(Debug)]
@@ -46,6 +46,26 @@ pub(crate) struct Opened {
 }
 
 impl Session {
+    /// The same store, about another database.
+    pub(crate) fn of(&self, database: DatabaseName) -> Arc<Self> {
+        let (repository, marker) = (self.repository.clone(), self.marker.clone());
+        let (keys, settings, clock) = (self.keys.clone(), self.settings.clone(), Arc::clone(&self.clock));
+        Arc::new(Self { repository, marker, keys, database, settings, clock })
+    }
+
+    /// The same with other keys.
+    pub(crate) fn with_keys(&self, keys: Keys) -> Arc<Self> {
+        let (repository, marker, database) = (self.repository.clone(), self.marker.clone(), self.database.clone());
+        let (settings, clock) = (self.settings.clone(), Arc::clone(&self.clock));
+        Arc::new(Self { repository, marker, keys, database, settings, clock })
+    }
+
+    /// The databases that the store holds backups of, each as a session of its own.
+    pub(crate) async fn of_each_database(&self) -> Result<Vec<Arc<Self>>> {
+        let folders = self.repository.folders().await?;
+        Ok(folders.iter().filter_map(|folder| folder.parse().ok()).map(|name| self.of(name)).collect())
+    }
+
     pub(crate) fn repository_id(&self) -> &str {
         self.marker.repository.as_str()
     }
@@ -115,6 +135,7 @@ impl Session {
 
     /// Opens a backup: authenticates its manifest, unwraps its key, opens the body.
     pub(crate) async fn open_backup(&self, id: &BackupId) -> Result<Arc<Opened>> {
+        tracing::Span::current().record("backup_id", id.as_str());
         let (stored, bytes) = self.manifest(id).await?;
         let encrypted = stored.header.encryption.is_some();
         if encrypted != self.marker.encrypted {
@@ -135,6 +156,23 @@ impl Session {
     pub(crate) fn authenticate(&self, id: &BackupId, stored: &Stored) -> Result<()> {
         let auth: Auth = parse_auth(stored.auth.get()).map_err(|e| e.at(id))?;
         self.keys.check(&auth, &stored.signed()).map_err(|e| e.at(id))
+    }
+
+    /// The epoch of the repository's identity that authenticates this manifest, which has been authenticated; none where a
+    /// host that holds recipients only signed it.
+    pub(super) fn author_epoch(&self, stored: &Stored) -> Result<Option<u32>> {
+        Ok(match parse_auth(stored.auth.get())? {
+            Auth::HmacSha256 { epoch, .. } => Some(epoch),
+            _ => None,
+        })
+    }
+
+    /// The backup that this one, which has been authenticated, takes the place of.
+    ///
+    /// Only the newest epoch's word counts: neither a signer's nor that of somebody with an earlier identity makes a backup go.
+    pub(super) fn replaced(&self, stored: &Stored) -> Result<Option<BackupId>> {
+        let counts = self.author_epoch(stored)?.is_some_and(|epoch| Some(epoch) == self.keys.epoch());
+        Ok(stored.header.replaces.clone().filter(|_| counts))
     }
 
     /// The backup's data key, from its newest key file.

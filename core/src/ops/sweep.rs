@@ -198,6 +198,14 @@ async fn void(session: &Session, id: &BackupId, why: &str) -> Result<()> {
     session.repository.create(&name, format!("{record}\n").into_bytes()).await.map(drop)
 }
 
+/// Says that a backup is going to be deleted. Another host's mark is as good.
+pub(super) async fn mark(session: &Session, id: &BackupId, reasons: &[String]) -> Result<()> {
+    let record =
+        serde_json::json!({ "reasons": reasons, "marked_at": session.clock.now(), "nonce": random_hex::<8>()? });
+    let name = layout::mark(&session.database, id);
+    session.repository.create(&name, format!("{record}\n").into_bytes()).await.map(drop)
+}
+
 /// Gives a run up that has not committed: it never will. `false` when it has, and its backup stands.
 pub(crate) async fn give_up(session: &Session, id: &BackupId) -> Result<bool> {
     void(session, id, "dead run").await?;

@@ -17,6 +17,14 @@ pub struct DoctorReport {
     pub duration_ms: u64,
 }
 
+impl DoctorReport {
+    /// The report of these checks.
+    pub(crate) fn of(checks: Vec<Check>, duration_ms: u64) -> Self {
+        let status = checks.iter().map(|c| c.status).max().unwrap_or(CheckStatus::Pass);
+        Self { status, checks, duration_ms }
+    }
+}
+
 /// How a check ended. The later is the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -41,6 +41,8 @@ pub(crate) enum Standing {
     Failing,
     /// It cannot be read, or nobody who is believed wrote it.
     Unbelieved,
+    /// It was sealed anew, and its copy counts in its place.
+    Replaced,
 }
 
 /// One backup of the history.
@@ -55,6 +57,8 @@ pub(crate) struct Candidate {
     pub(crate) held_until: Option<Timestamp>,
     pub(crate) proven: Proven,
     pub(crate) standing: Standing,
+    /// The backup that it is a copy of.
+    pub(crate) replaces: Option<BackupId>,
 }
 
 impl Candidate {
@@ -67,6 +71,7 @@ impl Candidate {
             held_until: None,
             proven: Proven::No,
             standing: Standing::Counted,
+            replaces: None,
         }
     }
 }
@@ -92,7 +97,11 @@ pub(crate) fn decide(keep: &Keep, now: Timestamp, backups: &[Candidate]) -> Resu
     if backups.iter().any(|c| c.standing != Standing::Counted) {
         let all = choose(keep, &zone, now, backups.iter());
         for candidate in backups.iter().filter(|c| c.standing != Standing::Counted) {
-            if let Some(mut found) = all.get(&candidate.id).cloned() {
+            if candidate.standing == Standing::Replaced {
+                if let Some(until) = candidate.held_until.filter(|until| *until > now) {
+                    reasons.insert(&candidate.id, vec![format!("held until {until}")]);
+                }
+            } else if let Some(mut found) = all.get(&candidate.id).cloned() {
                 found.push(match candidate.standing {
                     Standing::Failing => "its newest proof failed, so it displaces no other".to_owned(),
                     _ => "it cannot be authenticated here, so it displaces no other".to_owned(),
@@ -105,6 +114,11 @@ pub(crate) fn decide(keep: &Keep, now: Timestamp, backups: &[Candidate]) -> Resu
     let no_rule = vec![format!("no rule of `{keep}` keeps it")];
     let decision = |candidate: &Candidate| match reasons.remove(&candidate.id) {
         Some(reasons) => Decision { id: candidate.id.clone(), keep: true, reasons },
+        None if candidate.standing == Standing::Replaced => Decision {
+            id: candidate.id.clone(),
+            keep: false,
+            reasons: vec!["a copy under a newer key replaces it".to_owned()],
+        },
         None => Decision { id: candidate.id.clone(), keep: false, reasons: no_rule.clone() },
     };
     Ok(backups.iter().map(decision).collect())

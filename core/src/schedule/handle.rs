@@ -1,6 +1,7 @@
 //! A schedule that runs in this process until it is stopped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -38,12 +39,18 @@ pub struct ScheduleStatus {
 
 /// A schedule that runs in this process. Clones are the same schedule; dropping them does not stop it.
 #[derive(Debug, Clone)]
-pub struct ScheduleHandle(Arc<State>);
+pub struct ScheduleHandle {
+    state: Arc<State>,
+    /// Which of the starts of this schedule gave the handle, from 0.
+    start: u32,
+}
 
 #[derive(Debug)]
 struct State {
     cancel: CancellationToken,
     status: watch::Receiver<ScheduleStatus>,
+    /// The newest start.
+    newest: AtomicU32,
 }
 
 /// What does everything that is due.
@@ -58,13 +65,19 @@ impl ScheduleHandle {
         tokio::spawn(async move {
             Loop { agenda, clock, run_due, stop, status: sender }.run().await;
         });
-        Self(Arc::new(State { cancel, status }))
+        Self { state: Arc::new(State { cancel, status, newest: AtomicU32::new(0) }), start: 0 }
+    }
+
+    /// The handle for somebody who started it once more.
+    pub(crate) fn started_again(&self) -> Self {
+        let start = self.state.newest.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { state: Arc::clone(&self.state), start }
     }
 
     /// How it is.
     #[must_use]
     pub fn status(&self) -> ScheduleStatus {
-        let status = self.0.status.borrow().clone();
+        let status = self.state.status.borrow().clone();
         // A runtime that was shut down takes its tasks with it.
         ScheduleStatus { running: status.running && self.is_running(), ..status }
     }
@@ -72,31 +85,48 @@ impl ScheduleHandle {
     /// When this process looks at the plan again.
     #[must_use]
     pub fn next_run(&self) -> Option<Timestamp> {
-        self.0.status.borrow().next_run_at
+        self.state.status.borrow().next_run_at
     }
 
     /// Whether it was not stopped.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.0.status.has_changed().is_ok() && self.0.status.borrow().running
+        self.state.status.has_changed().is_ok() && self.state.status.borrow().running
+    }
+
+    /// Whether it was told to stop, and may still be cleaning up.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.state.cancel.is_cancelled()
     }
 
     /// Tells it to stop, without waiting. A job that runs is cancelled and cleans up.
     pub fn cancel(&self) {
-        self.0.cancel.cancel();
+        self.state.cancel.cancel();
     }
 
     /// Stops it, and waits until a job that runs has cleaned up.
     pub async fn stop(&self) {
         self.cancel();
-        let mut status = self.0.status.clone();
+        let mut status = self.state.status.clone();
         // An error says that the task is gone, which is as good.
         let _ = status.wait_for(|status| !status.running).await;
     }
 
+    /// Tells it to stop, without waiting, unless it was started once more since this handle was given: then it is the
+    /// other one's, and goes on. So what a module opened can be closed after its successor, loaded anew, has started
+    /// the same. Says whether it was told.
+    #[must_use = "whoever wants it to be over has to wait with `stop`"]
+    pub fn leave(&self) -> bool {
+        let last = self.state.newest.load(Ordering::Relaxed) == self.start;
+        if last {
+            self.cancel();
+        }
+        last
+    }
+
     /// Waits until something was done or failed, and tells how it is then; `None` when it has stopped.
     pub async fn changed(&self, seen: &ScheduleStatus) -> Option<ScheduleStatus> {
-        let mut status = self.0.status.clone();
+        let mut status = self.state.status.clone();
         let differs = |now: &ScheduleStatus| !now.running || now.last != seen.last || now.error != seen.error;
         let now = status.wait_for(differs).await.ok()?.clone();
         now.running.then_some(now)
@@ -133,7 +163,6 @@ impl Loop {
             Ok(report) => report,
             Err(e) => {
                 if !self.stop.is_cancelled() {
-                    tracing::error!(error = %e, error.code = %e.code(), "the schedule could not be followed");
                     self.status.send_modify(|status| status.error = Some((&e).into()));
                 }
                 return soon;

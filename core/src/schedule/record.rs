@@ -1,6 +1,6 @@
 //! What a job did last, kept in the store, and what `run_due` answers.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Job;
@@ -36,12 +36,45 @@ pub struct JobRecord {
     pub error: Option<JobError>,
     /// When it is tried again; absent when not before its next slot.
     pub retry_at: Option<Timestamp>,
+    /// The job's next slot by the plan that it ran by.
+    #[serde(default)]
+    pub next_at: Option<Timestamp>,
     /// The newest end of an attempt that did what it was to do.
     pub last_ok_at: Option<Timestamp>,
     /// Attempts that failed since then.
     pub failures: u32,
     /// Host and process.
     pub host: String,
+}
+
+/// A job that is late by more than this is overdue: whoever should run it does not.
+const OVERDUE: SignedDuration = SignedDuration::from_hours(1);
+/// A verification, drill or prune that nobody runs for so long was switched off.
+const SWITCHED_OFF: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+impl JobRecord {
+    /// What is wrong with the job, in words; nothing, where it seems to have been switched off.
+    pub(crate) fn trouble(&self, now: Timestamp) -> Option<String> {
+        self.wrong(now).filter(|_| self.job == Job::Backup || self.late(now) <= SWITCHED_OFF)
+    }
+
+    /// What is wrong with the job, in words.
+    pub(crate) fn wrong(&self, now: Timestamp) -> Option<String> {
+        if let Some(error) = &self.error {
+            return Some(format!("the newest {} failed [{}]: {}", self.job, error.code, error.message));
+        }
+        let due = self.due_at().filter(|_| self.late(now) > OVERDUE)?;
+        Some(format!("the {} that was due at {due} has not run", self.job))
+    }
+
+    fn late(&self, now: Timestamp) -> SignedDuration {
+        self.due_at().map_or(SignedDuration::ZERO, |due| now.duration_since(due))
+    }
+
+    /// When it is due next: another attempt after a failure, or the next slot.
+    pub(crate) fn due_at(&self) -> Option<Timestamp> {
+        self.retry_at.into_iter().chain(self.next_at).min()
+    }
 }
 
 /// Why a job failed.
@@ -101,6 +134,12 @@ impl RunDueReport {
             Error::new(code.unwrap_or(Code::Internal), error.message.clone()).at(job)
         })
     }
+}
+
+/// Reads what every job did last, as far as any has run.
+pub(crate) async fn read_all(session: &Session) -> Result<Vec<JobRecord>> {
+    let found = futures::future::try_join_all(Job::ALL.map(|job| read(session, job))).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Reads what a job did last. A record that cannot be read is as good as none: it only says when to try again.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::plan::{Agenda, Job};
 use super::record::{self, JobNext, JobRecord, RunDueReport};
@@ -12,6 +15,8 @@ use crate::engine::{self, Engine};
 use crate::error::{Code, Error, Result};
 use crate::format::layout;
 use crate::id::BackupId;
+use crate::observe::alert::{Alerter, Source};
+use crate::observe::watch::{operation, watched};
 use crate::ops;
 use crate::ops::backup::BackupOrder;
 use crate::ops::drill::{Scratch, scratch_name};
@@ -34,6 +39,23 @@ pub(crate) struct Host {
     pub(crate) orphan_grace: SignedDuration,
     /// When everything must have ended.
     pub(crate) ends: Option<tokio::time::Instant>,
+    /// Who tells of each job as of a verb, and where the jobs are.
+    pub(crate) alerter: Option<Arc<Alerter>>,
+    pub(crate) source: Source,
+}
+
+/// What a job did.
+struct Done {
+    /// The backup that was made, or looked at.
+    backup: Option<BackupId>,
+    /// The verb's report.
+    report: Value,
+}
+
+impl Done {
+    fn new(backup: Option<BackupId>, report: &impl Serialize) -> Self {
+        Self { backup, report: serde_json::to_value(report).unwrap_or_default() }
+    }
 }
 
 /// A slot that is to be done.
@@ -108,14 +130,17 @@ async fn run_under_lease(host: &Host, agenda: &Agenda, run: &Run, report: &mut R
     let (told, done) = (lost.clone(), CancellationToken::new());
     let stop = done.clone();
     // Dropped with this future, the set ends the task, and the lease runs out by itself.
-    keeper.spawn(async move {
-        let mut lease = lease;
-        if stop.run_until_cancelled(lease.until_lost()).await.is_some() {
-            tracing::warn!("another host took over");
-            told.cancel();
+    keeper.spawn(
+        async move {
+            let mut lease = lease;
+            if stop.run_until_cancelled(lease.until_lost()).await.is_some() {
+                tracing::warn!("another host took over");
+                told.cancel();
+            }
+            lease
         }
-        lease
-    });
+        .in_current_span(),
+    );
     let result = Box::pin(work(host, agenda, epoch, &lost, run, report)).await;
     done.cancel();
     if let Some(Ok(lease)) = keeper.join_next().await
@@ -136,39 +161,59 @@ async fn work(
     report: &mut RunDueReport,
 ) -> Result<Vec<JobNext>> {
     let (due, mut waiting) = run.until_cancelled(find_due(host, agenda, report.at)).await?;
-    for Due { job, slot, last } in due {
+    for due in due {
         if host.ends.is_some_and(|ends| ends <= tokio::time::Instant::now()) {
             break;
         }
-        let Some(slot) = slot::open(&host.session, job.as_str(), slot, epoch).await? else { continue };
-        if matches!(job, Job::Verify | Job::Drill) && host.session.committed().await?.is_empty() {
-            continue;
-        }
-        let started_at = host.session.clock.now();
-        let result = attempt(host, agenda, job, &slot, lost, run).await;
-        if lost.is_cancelled() && result.is_err() {
-            return Err(Error::new(Code::Busy, format!("another host took over while {job} ran"))
-                .next("nothing needs to be done: the other one goes on"));
-        }
-        if let Err(e) = &result
-            && e.code() == Code::Cancelled
-            && run.is_cancelled()
-        {
-            return Err(Error::cancelled());
-        }
-        if result.is_err() && slot::look(&host.session, job.as_str(), slot.at).await? == slot::Progress::Done {
-            // Another host did it meanwhile: it is its success, not our failure.
-            continue;
-        }
-        let record = conclude(host, agenda, job, &slot, last, started_at, result);
-        if let Err(e) = record::write(&host.session, &record).await {
-            // What was done is done, and its claim says so.
-            tracing::warn!(%job, error = %e, "what a job did could not be recorded");
-        }
+        let job = due.job;
+        let doing = Box::pin(one(host, agenda, due, epoch, lost, run, report.at));
+        let Some(record) = doing.instrument(operation(job.as_str())).await? else { continue };
         waiting.extend(record.retry_at.map(|at| JobNext { job, at, retry: true }));
         report.ran.push(record);
     }
     Ok(waiting)
+}
+
+/// Does one job, tells of it and records it. `None` when there was nothing to do, or another host did it.
+async fn one(
+    host: &Host,
+    agenda: &Agenda,
+    Due { job, slot, last }: Due,
+    epoch: u64,
+    lost: &CancellationToken,
+    run: &Run,
+    now: Timestamp,
+) -> Result<Option<JobRecord>> {
+    let session = &host.session;
+    let Some(slot) = slot::open(session, job.as_str(), slot, epoch).await? else { return Ok(None) };
+    if matches!(job, Job::Verify | Job::Drill) && session.committed().await?.is_empty() {
+        return Ok(None);
+    }
+    let started_at = session.clock.now();
+    let run = &run.another();
+    let attempt = watched(job.as_str(), run, Box::pin(attempt(host, agenda, job, &slot, lost, run)));
+    let result = match &host.alerter {
+        Some(alerter) => Box::pin(alerter.while_told(job.as_str(), attempt)).await,
+        None => attempt.await,
+    };
+    if lost.is_cancelled() && result.is_err() {
+        return Err(Error::new(Code::Busy, format!("another host took over while {job} ran"))
+            .next("nothing needs to be done: the other one goes on"));
+    }
+    if result.as_ref().is_err_and(|e| e.code() == Code::Cancelled) && run.is_cancelled() {
+        return Err(Error::cancelled());
+    }
+    if result.is_err() && slot::look(session, job.as_str(), slot.at).await? == slot::Progress::Done {
+        // Another host did it meanwhile: it is its success, not our failure.
+        return Ok(None);
+    }
+    host.tell(job, &result).await;
+    let record = conclude(host, agenda, job, &slot, last, (now, started_at), result.map(|done| done.backup));
+    if let Err(e) = record::write(session, &record).await {
+        // What was done is done, and its claim says so.
+        tracing::warn!(error = %e, "what a job did could not be recorded");
+    }
+    Ok(Some(record))
 }
 
 fn conclude(
@@ -177,7 +222,7 @@ fn conclude(
     job: Job,
     slot: &Slot,
     last: Option<JobRecord>,
-    started_at: Timestamp,
+    (now, started_at): (Timestamp, Timestamp),
     result: Result<Option<BackupId>>,
 ) -> JobRecord {
     let ended_at = host.session.clock.now();
@@ -185,7 +230,7 @@ fn conclude(
     let (last_ok_at, failures) = last.map_or((None, 0), |last| (last.last_ok_at, last.failures));
     let error = result.as_ref().err();
     if let Some(e) = error {
-        tracing::error!(%job, attempt, error = %e, error.code = %e.code(), "a scheduled job failed");
+        tracing::warn!(attempt, error = %e, error.code = %e.code(), "a scheduled job failed");
     }
     // What was found damaged does not heal by looking again.
     let retry = error.filter(|e| e.kind() != crate::error::ErrorKind::Damaged);
@@ -197,6 +242,7 @@ fn conclude(
         ended_at,
         ok: error.is_none(),
         error: error.map(Into::into),
+        next_at: agenda.next(now).into_iter().find(|(of, _)| *of == job).map(|(_, at)| at),
         retry_at: retry.and_then(|_| agenda.retry_at(attempt, ended_at)),
         last_ok_at: if error.is_none() { Some(ended_at) } else { last_ok_at },
         failures: if error.is_none() { 0 } else { failures + 1 },
@@ -213,7 +259,7 @@ async fn attempt(
     slot: &Slot,
     lost: &CancellationToken,
     run: &Run,
-) -> Result<Option<BackupId>> {
+) -> Result<Done> {
     let (limited, stop) = run.limited();
     // On the heap: the state of a whole verb is too much for the stacks of small threads.
     let mut doing = Box::pin(perform(host, agenda, job, slot, &limited));
@@ -235,7 +281,7 @@ async fn attempt(
     })
 }
 
-async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run) -> Result<Option<BackupId>> {
+async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run) -> Result<Done> {
     let session = &host.session;
     match job {
         Job::Backup => {
@@ -248,13 +294,13 @@ async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run)
                 ..BackupOrder::default()
             };
             let report = Box::pin(ops::backup::backup(session, &**engine, order, run)).await?;
-            Ok(Some(report.id))
+            Ok(Done::new(Some(report.id.clone()), &report))
         }
         Job::Verify => {
             let id = session.resolve("latest").await?;
-            Box::pin(ops::verify::verify(session, &id, run)).await?;
+            let report = Box::pin(ops::verify::verify(session, &id, run)).await?;
             slot.claim(session, Some(&id)).await?;
-            Ok(Some(id))
+            Ok(Done::new(Some(id), &report))
         }
         Job::Drill => {
             let id = session.resolve("latest").await?;
@@ -263,9 +309,9 @@ async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run)
                 None => (host.engine()?.sibling(&scratch_name()?, session.settings.work_dir.as_deref())?, true),
             };
             let scratch = Scratch { engine, ours, queries: agenda.drill_queries.clone() };
-            Box::pin(ops::drill::drill(session, &id, &scratch, run)).await?;
+            let report = Box::pin(ops::drill::drill(session, &id, &scratch, run)).await?;
             slot.claim(session, Some(&id)).await?;
-            Ok(Some(id))
+            Ok(Done::new(Some(id), &report))
         }
         Job::Prune => {
             let order = PruneOrder {
@@ -274,14 +320,24 @@ async fn perform(host: &Host, agenda: &Agenda, job: Job, slot: &Slot, run: &Run)
                 grace: agenda.grace,
                 orphan_grace: host.orphan_grace,
             };
-            Box::pin(run.until_cancelled(ops::prune::prune(session, &order))).await?;
+            let report = Box::pin(run.until_cancelled(ops::prune::prune(session, &order))).await?;
             slot.claim(session, None).await?;
-            Ok(None)
+            Ok(Done::new(None, &report))
         }
     }
 }
 
 impl Host {
+    /// Tells how a job ended, whoever asked for the run that it was due in.
+    async fn tell(&self, job: Job, result: &Result<Done>) {
+        let Some(alerter) = &self.alerter else { return };
+        let answer = match result {
+            Ok(done) => Ok(done.report.clone()),
+            Err(e) => Err(e.told()),
+        };
+        alerter.ended(job.as_str(), &self.source, self.session.clock.now(), &answer).await;
+    }
+
     fn engine(&self) -> Result<&Arc<dyn Engine>> {
         self.engine.as_ref().ok_or_else(|| {
             Error::new(Code::MissingSetting, "no database was given").next("give `database` or set DATABASE_URL")

@@ -276,6 +276,10 @@ UNPACK = "    find {0} -name '*.zst' -exec unzstd -q --rm {{}} + ; find {0} -nam
 NEXT = {
     "postgres": "It is pg_dump's directory format. Load it into a new database (its roles must exist; --no-owner does without):\n"
                 + UNPACK + "    createdb NEW && pg_restore -j 2 --exit-on-error -d NEW {0}",
+    "mysql": "It is mydumper's layout. Load it into a new database, by myloader or by the mariadb client:\n"
+             + UNPACK + "    myloader -t 2 -B NEW -d {0}\n"
+             + "    mariadb -e 'CREATE DATABASE NEW' && cd {0} && cat *.*-schema.sql *.*.[0-9]*.sql *-schema-post.sql"
+             + " *-schema-view.sql *-schema-triggers.sql | mariadb --binary-mode NEW",
     "mongodb": "It is mongodump's directory. Load it (--nsFrom and --nsTo give databases other names):\n"
                + UNPACK + "    mongorestore --dir {0}",
     "sqlite": "It is the database file itself. Unpack it and see that it is whole:\n"

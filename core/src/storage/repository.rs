@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use super::upload::Upload;
 use crate::error::{Code, Error, Result};
@@ -94,6 +94,23 @@ impl Repository {
         match self.store.head(&self.path(name)?).await {
             Ok(meta) => Ok(Some(Meta::from(&meta))),
             Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(e) => Err(store_error(e, name)),
+        }
+    }
+
+    /// The version of an object, where the store keeps versions.
+    pub(crate) async fn version(&self, name: &str) -> Result<Option<String>> {
+        let meta = self.store.head(&self.path(name)?).await.map_err(|e| store_error(e, name))?;
+        // So stores name what they keep while versioning is suspended.
+        Ok(meta.version.filter(|version| version != "null"))
+    }
+
+    /// Whether this version of an object can be read.
+    pub(crate) async fn has_version(&self, name: &str, version: &str) -> Result<bool> {
+        let options = GetOptions { version: Some(version.to_owned()), head: true, ..GetOptions::default() };
+        match self.store.get_opts(&self.path(name)?, options).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
             Err(e) => Err(store_error(e, name)),
         }
     }

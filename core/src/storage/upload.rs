@@ -112,12 +112,19 @@ impl Upload {
     }
 
     /// Gives the pieces sent so far back; what fails here is left to the store's own clean-up.
-    pub(crate) async fn abort(mut self) {
+    pub(crate) async fn abort(self) {
+        let name = self.name.clone();
+        if let Err(e) = self.give_back().await {
+            tracing::warn!(object = name, error = %e, "the upload could not be aborted");
+        }
+    }
+
+    /// Gives the pieces sent so far back.
+    pub(crate) async fn give_back(mut self) -> Result<()> {
         self.tasks.shutdown().await;
-        if let Some(multipart) = &mut self.multipart
-            && let Err(e) = multipart.abort().await
-        {
-            tracing::warn!(object = self.name, error = %store_error(e, &self.name), "the upload could not be aborted");
+        match &mut self.multipart {
+            Some(multipart) => multipart.abort().await.map_err(|e| store_error(e, &self.name)),
+            None => Ok(()),
         }
     }
 

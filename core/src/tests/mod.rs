@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
 mod fake;
+mod hold;
+mod keys;
 mod life;
+mod observe;
 mod prune;
 mod schedule;
 mod sim;

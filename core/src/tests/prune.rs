@@ -19,6 +19,7 @@ fn files() -> Files {
     [("toc.dat", 100), ("1.dat", 2_000)].iter().map(|(n, s)| ((*n).to_owned(), vec![7; *s])).collect()
 }
 
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) clock: SimClock,
     pub(super) store: SimStore,

@@ -12,9 +12,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::fake::Fake;
+use super::observe::{sample, seen};
 use super::prune::{World, open};
 use super::sim::{Fault, SimClock, SimStore, Trouble};
-use crate::{Clock, Code, Job, JobRecord, Keep, Plan, RunDueReport, Vault};
+use crate::{Alerts, Clock, Code, HealthStatus, Job, JobRecord, Keep, Plan, RunDueReport, Vault};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -143,6 +144,24 @@ async fn a_schedule_is_one_however_often_it_is_started() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_schedule_belongs_to_whoever_started_it_last() {
+    let world = World::new().await;
+    let start = || world.vault.schedule("0 2 * * *").start().unwrap();
+    let (first, second) = (start(), start());
+    assert!(!first.leave());
+    assert!(first.is_running() && second.is_running());
+    assert!(second.leave());
+    second.stop().await;
+    assert!(!first.is_running() && !second.is_running());
+    let third = start();
+    assert!(third.clone().leave(), "a clone is not another start");
+    let fourth = start();
+    third.stop().await;
+    assert!(fourth.is_running(), "one that is about to end is not what was started");
+    fourth.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_languages_start_it_from_json() {
     let world = World::new().await;
     let plan = json!({ "backup": "0 2 * * *", "time_zone": "Europe/Berlin", "keep": { "daily": 7 }, "verify": "off", "drill": "off", "prune": "off" });
@@ -175,6 +194,13 @@ async fn a_host_without_a_database_verifies_and_prunes() {
     assert_eq!(failed.ran[0].error.as_ref().unwrap().code, "missing_setting");
 }
 
+/// Attempts of a job that failed since its last success, as the metrics tell.
+fn failures(text: &str, job: &str) -> f64 {
+    let label = format!("job=\"{job}\"");
+    let line = text.lines().find(|line| line.starts_with("lastgood_schedule_failures{") && line.contains(&label));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {job} in {text}"))
+}
+
 /// A year with a database that is away for two days in March, a store that fails now and then in May, and a defect that
 /// is planted before the drill of September.
 #[tokio::test(start_paused = true)]
@@ -184,7 +210,8 @@ async fn a_year_of_schedule() {
     let fake = Fake::new([("toc.dat".to_owned(), vec![1; 50]), ("1.dat".to_owned(), vec![7; 300])].into(), 1_000);
     let object_store: Arc<dyn ObjectStore> = Arc::new(store.clone());
     let builder = Vault::builder().engine(Arc::new(fake.clone())).object_store(object_store).unencrypted();
-    let vault = builder.clock(Arc::new(clock.clone())).open().await.unwrap();
+    let builder = builder.clock(Arc::new(clock.clone())).alerts(Alerts::default());
+    let vault = builder.open().await.unwrap();
     let handle = vault.schedule("0 2 * * *").keep(Keep::standard()).start().unwrap();
     let watching = handle.clone();
     let watcher = tokio::spawn(async move {
@@ -203,10 +230,27 @@ async fn a_year_of_schedule() {
         sleep(Duration::try_from(at.duration_since(clock.now())).unwrap())
     };
     until("2026-03-10T12:00:00Z").await;
+    let (status, said, text) = seen(&vault).await;
+    assert_eq!(status, HealthStatus::Ok, "{said}");
+    assert_eq!(failures(&text, "backup"), 0.0);
+    let told = vault.take_told();
+    assert!(told.len() > 130 && told.iter().all(|event| event.event.ends_with(".succeeded")), "{told:?}");
     fake.down.store(true, Ordering::Relaxed);
     until("2026-03-12T12:00:00Z").await;
+    let (status, said, text) = seen(&vault).await;
+    assert_eq!(status, HealthStatus::Degraded, "without a database that can be read nothing is down: a fake answers");
+    assert!(said.contains("is 2 days old") && said.contains("backup failed [database_unavailable]"), "{said}");
+    assert_eq!(failures(&text, "backup"), 14.0, "a try and six more on each of two days");
+    let failed: Vec<_> = vault.take_told().into_iter().filter(|event| event.event == "backup.failed").collect();
+    assert_eq!(failed.len(), 14);
+    assert_eq!(failed.iter().filter(|event| !event.repeated).count(), 2, "people hear of it once a day");
     fake.down.store(false, Ordering::Relaxed);
+    until("2026-03-13T12:00:00Z").await;
+    let (status, said, text) = seen(&vault).await;
+    assert_eq!((status, failures(&text, "backup")), (HealthStatus::Ok, 0.0), "{said}");
+    assert_eq!(vault.take_told().iter().filter(|event| event.event == "backup.recovered").count(), 1);
     until("2026-05-01T12:00:00Z").await;
+    vault.take_told();
     store.trouble(Trouble::Chance(super::sim::Dice::new(5), 20));
     until("2026-05-31T12:00:00Z").await;
     store.trouble(Trouble::Nothing);
@@ -216,6 +260,22 @@ async fn a_year_of_schedule() {
     let mut bytes = store.get(&volume).await.unwrap().bytes().await.unwrap().to_vec();
     bytes[60] ^= 1;
     store.put(&volume, bytes.into()).await.unwrap();
+    let (status, said, text) = seen(&vault).await;
+    assert_eq!(status, HealthStatus::Ok, "nobody has looked yet: {said}");
+    assert_eq!(sample(&text, "lastgood_drill_last_success{"), 1.0);
+    vault.take_told();
+    until("2026-09-01T06:30:00Z").await;
+    let (status, said, text) = seen(&vault).await;
+    assert_eq!(status, HealthStatus::Degraded);
+    assert!(said.contains("the newest drill failed [damaged]"), "{said}");
+    assert_eq!((sample(&text, "lastgood_drill_last_success{"), failures(&text, "drill")), (0.0, 1.0));
+    let told: Vec<_> = vault.take_told().into_iter().map(|event| event.event).collect();
+    assert_eq!(told, ["drill.failed", "prune.succeeded"]);
+    until("2026-10-01T06:30:00Z").await;
+    let (status, said, text) = seen(&vault).await;
+    assert_eq!(status, HealthStatus::Ok, "{said}");
+    assert_eq!((sample(&text, "lastgood_drill_last_success{"), failures(&text, "drill")), (1.0, 0.0));
+    assert_eq!(vault.take_told().iter().filter(|event| event.event == "drill.recovered").count(), 1);
     until("2027-01-01T00:00:00Z").await;
     handle.stop().await;
     let records = watcher.await.unwrap();

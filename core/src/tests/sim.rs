@@ -86,6 +86,8 @@ pub(super) enum Fault {
     Short,
     /// It never answers.
     Hang,
+    /// The replica is suspended before it, until somebody wakes it.
+    Sleep,
 }
 
 /// One replica's way to the store.
@@ -134,6 +136,10 @@ impl SimStore {
         *self.calls.lock().unwrap()
     }
 
+    pub(super) fn is_suspended(&self) -> bool {
+        *self.suspended.borrow()
+    }
+
     pub(super) fn suspend(&self, suspended: bool) {
         self.suspended.send_replace(suspended);
     }
@@ -175,6 +181,11 @@ impl SimStore {
                 (hit.then_some(fault), dice.below(200))
             }
         };
+        if fault == Some(Fault::Sleep) {
+            self.suspend(true);
+            self.awake().await;
+            return None;
+        }
         if wait > 0 {
             sleep(Duration::from_millis(wait * wait / 4)).await;
         }
@@ -190,7 +201,7 @@ impl SimStore {
                 Err(broken())
             }
             Some(Fault::Lost) => call().await.and(Err(broken())),
-            Some(Fault::Short) | None => call().await,
+            Some(Fault::Short | Fault::Sleep) | None => call().await,
         };
         // An answer reaches nobody who sleeps.
         self.awake().await;

@@ -1,13 +1,15 @@
 //! Builds a vault: explicit arguments first, then the environment, then a clear error.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use object_store::ObjectStore;
 use object_store::path::Path;
-use tokio::sync::OnceCell;
+use tracing::Instrument as _;
 
 use super::artifacts::passphrase;
+use super::verbs::Doctor;
+use super::verbs::doctor::examine;
 use super::{Inner, Vault};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::auth::{Signer, SigningKey};
@@ -17,9 +19,9 @@ use crate::error::{Code, Error, Result};
 use crate::format::marker::Marker;
 use crate::id::DatabaseName;
 use crate::observe::alert::Alerter;
+use crate::observe::watch::operation;
 use crate::observe::{Alerts, Facts};
-use crate::ops;
-use crate::ops::doctor::Subject;
+use crate::ops::doctor::{PlaceKind, Subject};
 use crate::ops::keys::{KeyOptions, Keys};
 use crate::ops::session::open_store;
 use crate::report::DoctorReport;
@@ -45,7 +47,7 @@ pub struct VaultBuilder {
 }
 
 impl VaultBuilder {
-    /// The database to back up: `postgres://…`, `sqlite:path`.
+    /// The database to back up: `postgres://…`, `mysql://…`, `sqlite:path`.
     #[must_use]
     pub fn database(mut self, url: impl Into<String>) -> Self {
         self.database = Some(Secret::new(url.into()));
@@ -184,6 +186,11 @@ impl VaultBuilder {
     /// Looks at everything that backups depend on, as [`Vault::doctor`] does, also where no vault can be opened: what is
     /// wrong with the settings, the key or the store is a failed check.
     pub async fn doctor(self) -> DoctorReport {
+        self.doctor_for(Doctor::default()).await
+    }
+
+    /// The same, with tables and indexes that must be there.
+    pub async fn doctor_for(self, options: Doctor) -> DoctorReport {
         let mut errors = self.errors;
         kept(self.settings.check(), &mut errors);
         let engine = self.engine.or_else(|| {
@@ -202,16 +209,19 @@ impl VaultBuilder {
             }
         };
         let place = store.map(|store| Place { store, keys: KeyOptions::default() });
-        ops::doctor::doctor(Subject {
+        let subject = Subject {
             errors,
             engine,
             store: place.as_ref().map(|place| (place.repository(false), place.to_string())),
+            place: place.as_ref().map_or(PlaceKind::Given, Place::kind),
+            tables: options.tables,
+            indexes: options.indexes,
             keys: &self.keys,
             name,
             settings: &self.settings,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
-        })
-        .await
+        };
+        examine(subject).instrument(operation("doctor")).await
     }
 
     /// Opens the vault. A store that exists is opened with the key; one that does not is made by the first backup.
@@ -241,9 +251,10 @@ impl VaultBuilder {
             name,
             settings: self.settings,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
-            session: OnceCell::new(),
+            session: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             facts: Facts::default(),
-            alerter: self.alerts.map(Alerter::new).transpose()?,
+            alerter: self.alerts.map(Alerter::new).transpose()?.map(Arc::new),
         }));
         // A wrong key or a foreign store is told now, not at two in the morning. What is not there yet may come.
         match vault.session().await {
@@ -291,6 +302,15 @@ fn no_store() -> Error {
 impl Place {
     pub(super) fn keys(&self) -> &KeyOptions {
         &self.keys
+    }
+
+    /// What kind of place it is.
+    pub(super) fn kind(&self) -> PlaceKind {
+        match &self.store {
+            StorePlace::Url(StoreUrl::Folder(folder), _) => PlaceKind::Folder(folder.clone()),
+            StorePlace::Url(StoreUrl::Remote(_), _) => PlaceKind::Bucket,
+            StorePlace::Given(_) | StorePlace::Nowhere(_) => PlaceKind::Given,
+        }
     }
 
     pub(super) fn repository(&self, create: bool) -> Result<Repository> {

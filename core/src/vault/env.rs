@@ -23,7 +23,8 @@ impl VaultBuilder {
     ///
     /// `DATABASE_URL` (or `POSTGRES_URL`, or `MONGODB_URI` with `MONGODB_DB`, or `DATABASE_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_NAME`); `BACKUP_STORE_URL` (or
     /// `BACKUP_PROVIDER` with `S3_BUCKET`, `AZURE_CONTAINER`, `GCS_BUCKET` or `BACKUP_FOLDER`, and `BACKUP_PREFIX`); `BACKUP_NAME`;
-    /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
+    /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW` or
+    /// `BACKUP_ENCRYPTION_KEY_NEW_FILE`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
     /// (separated by commas); `BACKUP_SIGNING_KEY_FILE`.
     /// `BACKUP_ALERT_SLACK_URL`, `_DISCORD_URL`, `_PAGERDUTY_KEY`, `_WEBHOOK_URL` with `_WEBHOOK_SECRET`, `_PING_URL`.
     /// The store's own variables (`AWS_*`, `AZURE_*`, `GOOGLE_*`) are always heeded.
@@ -47,11 +48,12 @@ impl VaultBuilder {
         }
         if self.keys.credentials.is_empty() {
             self.keys.credentials.extend(credential(var)?);
-            // While a rotation runs, both keys are valid.
-            let new = var("BACKUP_ENCRYPTION_KEY_NEW")?;
-            self.keys
-                .credentials
-                .extend(new.map(|text| Credential::from_setting(Secret::new(text).expose())).transpose()?);
+        }
+        // While a rotation runs, both keys are valid.
+        if let Some(new) = new_key(var)? {
+            let credential = Credential::from_setting(new.expose())?;
+            self.keys.pending = Some(self.keys.credentials.len());
+            self.keys.credentials.push(credential);
         }
         if self.keys.recipients.is_empty()
             && let Some(list) = var("BACKUP_RECIPIENTS")?
@@ -77,18 +79,20 @@ impl VaultBuilder {
 }
 
 fn alerts(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Alerts>> {
-    let secret = |name: &str| Ok::<_, Error>(var(name)?.map(Secret::new));
-    let alerts = Alerts {
-        slack_url: secret("BACKUP_ALERT_SLACK_URL")?,
-        discord_url: secret("BACKUP_ALERT_DISCORD_URL")?,
-        pagerduty_key: secret("BACKUP_ALERT_PAGERDUTY_KEY")?,
-        webhook_url: secret("BACKUP_ALERT_WEBHOOK_URL")?,
-        webhook_secret: secret("BACKUP_ALERT_WEBHOOK_SECRET")?,
-        ping_url: secret("BACKUP_ALERT_PING_URL")?,
-        ..Alerts::default()
-    };
-    let given = [&alerts.slack_url, &alerts.discord_url, &alerts.pagerduty_key, &alerts.webhook_url, &alerts.ping_url];
-    Ok(given.iter().any(|url| url.is_some()).then_some(alerts))
+    let mut alerts = Alerts::default();
+    let mut given = false;
+    for (name, place) in [
+        ("SLACK_URL", &mut alerts.slack_url),
+        ("DISCORD_URL", &mut alerts.discord_url),
+        ("PAGERDUTY_KEY", &mut alerts.pagerduty_key),
+        ("WEBHOOK_URL", &mut alerts.webhook_url),
+        ("WEBHOOK_SECRET", &mut alerts.webhook_secret),
+        ("PING_URL", &mut alerts.ping_url),
+    ] {
+        *place = var(&format!("BACKUP_ALERT_{name}"))?.map(Secret::new);
+        given |= place.is_some();
+    }
+    Ok(given.then_some(alerts))
 }
 
 fn database_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<String>> {
@@ -178,6 +182,20 @@ fn credential(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Cre
     }
 }
 
+/// The key that is to take the place of the present one.
+fn new_key(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Secret>> {
+    if let Some(text) = var("BACKUP_ENCRYPTION_KEY_NEW")? {
+        return Ok(Some(Secret::new(text)));
+    }
+    var("BACKUP_ENCRYPTION_KEY_NEW_FILE")?.map(|path| read_secret(path.as_ref())).transpose()
+}
+
+/// The key that the environment names as the new one.
+#[cfg(feature = "cli")]
+pub(crate) fn new_key_of_env() -> Result<Option<Secret>> {
+    new_key(&var)
+}
+
 /// A secret kept in a file; the line end that editors add is not part of it.
 pub(crate) fn read_secret(path: &std::path::Path) -> Result<Secret> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::local(path, e))?;
@@ -220,6 +238,15 @@ mod tests {
         assert_eq!(url("mongodb+srv://u:p@h/own"), "mongodb+srv://u:p@h/shop?authSource=own");
         assert_eq!(url("mongodb://u:p@h/x?authSource=y"), "mongodb://u:p@h/shop?authSource=y");
         assert_eq!(url("mongodb://u:p@h/shop"), "mongodb://u:p@h/shop");
+    }
+
+    #[test]
+    fn whoever_is_to_be_told_is_read_from_the_environment() {
+        for name in ["SLACK_URL", "DISCORD_URL", "PAGERDUTY_KEY", "WEBHOOK_URL", "PING_URL"] {
+            let found = alerts(&|asked: &str| Ok((asked == format!("BACKUP_ALERT_{name}")).then(|| "x".to_owned())));
+            assert!(found.unwrap().is_some(), "{name}");
+        }
+        assert!(alerts(&|_: &str| Ok(None)).unwrap().is_none());
     }
 
     #[test]

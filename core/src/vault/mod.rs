@@ -8,13 +8,11 @@ mod schedule;
 mod verbs;
 
 use std::fmt;
-use std::sync::Arc;
-
-use tokio::sync::OnceCell;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use builder::VaultBuilder;
 #[cfg(feature = "cli")]
-pub(crate) use env::read_secret;
+pub(crate) use env::{new_key_of_env, read_secret};
 pub use options::VaultOptions;
 pub use schedule::Schedule;
 #[cfg(feature = "schema")]
@@ -58,9 +56,11 @@ struct Inner {
     name: Option<DatabaseName>,
     settings: Settings,
     clock: Arc<dyn Clock>,
-    session: OnceCell<Arc<Session>>,
+    session: Mutex<Option<Arc<Session>>>,
+    /// Held by whoever opens the store, so that others wait for it.
+    opening: tokio::sync::Mutex<()>,
     facts: Facts,
-    alerter: Option<Alerter>,
+    alerter: Option<Arc<Alerter>>,
 }
 
 impl Vault {
@@ -102,15 +102,21 @@ impl Vault {
         self.0.place.databases().await
     }
 
+    /// What its alerts told since this was last asked.
+    #[cfg(test)]
+    pub(crate) fn take_told(&self) -> Vec<crate::AlertEvent> {
+        self.0.alerter.as_ref().map(|alerter| alerter.take_told()).unwrap_or_default()
+    }
+
     /// Where this vault's alerts come from.
-    fn alert_source(&self) -> Source {
+    pub(crate) fn alert_source(&self) -> Source {
         let (vault, database) = (self.0.place.to_string(), self.label());
-        Source { vault, database, session: self.0.session.get().cloned() }
+        Source { vault, database, session: self.0.cached() }
     }
 
     /// The database's name in the store, as far as it is known without asking.
     fn label(&self) -> String {
-        let session = self.0.session.get().map(|session| session.database.to_string());
+        let session = self.0.cached().map(|session| session.database.to_string());
         let named = || self.0.name.as_ref().map(ToString::to_string);
         let own = || self.0.engine.as_ref().map(|engine| DatabaseName::sanitize(engine.database()).to_string());
         session.or_else(named).or_else(own).unwrap_or_default()
@@ -124,19 +130,59 @@ impl Vault {
 
     /// The store, which must exist.
     pub(crate) async fn session(&self) -> Result<Arc<Session>> {
-        self.0.session.get_or_try_init(|| self.0.open(false)).await.cloned()
+        self.0.session(false).await
     }
 
     /// The store, made if it does not exist.
     async fn session_or_create(&self) -> Result<Arc<Session>> {
-        self.0.session.get_or_try_init(|| self.0.open(true)).await.cloned()
+        self.0.session(true).await
+    }
+
+    /// The store, whichever database is meant: for what is about all of them.
+    async fn store_session(&self) -> Result<Arc<Session>> {
+        match self.session().await {
+            Err(e) if matches!(e.code(), Code::MissingSetting | Code::BackupNotFound) => {
+                // No database has this name, for nothing is ever written under it.
+                let name = self.0.place.databases().await?.pop().map_or_else(|| "any".parse(), Ok)?;
+                self.0.open(false, Some(name)).await
+            }
+            other => other,
+        }
     }
 }
 
 impl Inner {
-    async fn open(&self, create: bool) -> Result<Arc<Session>> {
+    fn cached(&self) -> Option<Arc<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What verbs work with from now on.
+    fn keep(&self, session: Arc<Session>) -> Arc<Session> {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&session));
+        session
+    }
+
+    /// The open store. Its keys are opened again when another host changed the slots.
+    async fn session(&self, create: bool) -> Result<Arc<Session>> {
+        let session = match self.cached() {
+            Some(session) => session,
+            None => {
+                let _opening = self.opening.lock().await;
+                match self.cached() {
+                    Some(session) => session,
+                    None => return Ok(self.keep(self.open(create, None).await?)),
+                }
+            }
+        };
+        match session.keys.refreshed(&session.repository).await? {
+            Some(keys) => Ok(self.keep(session.with_keys(keys))),
+            None => Ok(session),
+        }
+    }
+
+    async fn open(&self, create: bool, database: Option<DatabaseName>) -> Result<Arc<Session>> {
         let (repository, marker, keys) = self.place.open(create).await?;
-        let database = match (&self.name, &self.engine) {
+        let database = match (database.as_ref().or(self.name.as_ref()), &self.engine) {
             (Some(name), _) => name.clone(),
             (None, Some(engine)) => DatabaseName::sanitize(engine.database()),
             (None, None) => only(self.place.databases().await?)?,
@@ -153,6 +199,9 @@ impl Inner {
             errors: Vec::new(),
             engine: self.engine.clone(),
             store: Some((self.place.repository(false), self.place.to_string())),
+            place: self.place.kind(),
+            tables: Vec::new(),
+            indexes: Vec::new(),
             keys: self.place.keys(),
             name: self.name.clone(),
             settings: &self.settings,

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VaultOptions {
-    /// URL of the database to back up: `postgres://…`, `sqlite:path`.
+    /// URL of the database to back up: `postgres://…`, `mysql://…`, `sqlite:path`.
     pub database: Option<Secret>,
     /// Where backups lie: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, `file:///folder`, or a path.
     #[cfg_attr(feature = "schema", schemars(extend("format" = "url-or-path")))]

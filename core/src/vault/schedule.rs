@@ -7,12 +7,15 @@ use serde_json::Value;
 
 use super::Vault;
 use super::verbs::run_due::{agenda, run_due};
+use super::verbs::told;
 use crate::error::{Code, Error, Result};
 use crate::retention::Keep;
 use crate::schedule::{Plan, ScheduleHandle};
 
-/// The schedules that run in this process, by what they are of.
-static RUNNING: Mutex<Option<HashMap<String, (Plan, ScheduleHandle)>>> = Mutex::new(None);
+/// The schedules that run in the process of this id, by what they are of.
+static RUNNING: Mutex<Option<(u32, Running)>> = Mutex::new(None);
+
+type Running = HashMap<String, (Plan, ScheduleHandle)>;
 
 /// A schedule with its options: start it.
 #[derive(Debug)]
@@ -111,11 +114,11 @@ impl Schedule {
                 .next("start it inside of one, which it then runs on")
         })?;
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = running.get_or_insert_default();
+        let running = of_this_process(&mut running);
         running.retain(|_, (_, handle)| handle.is_running());
         let place = vault.place();
-        if let Some((_, handle)) = running.get(&place).filter(|(old, _)| *old == plan) {
-            return Ok(handle.clone());
+        if let Some((_, handle)) = running.get(&place).filter(|(old, handle)| *old == plan && !handle.is_ending()) {
+            return Ok(handle.started_again());
         }
         if let Some((_, old)) = running.remove(&place) {
             // Its run, if there is one, cleans up; the lease keeps the new one waiting until then.
@@ -124,11 +127,21 @@ impl Schedule {
         let (of, by) = (vault.clone(), Arc::new(agenda.clone()));
         let due = Box::new(move |run| {
             let (vault, agenda) = (of.clone(), Arc::clone(&by));
-            let doing = async move { run_due(&vault, &agenda, None, &run).await };
+            let doing = async move { told(&vault, "run_due", &run, run_due(&vault, &agenda, None, &run)).await };
             Box::pin(doing) as futures::future::BoxFuture<'static, _>
         });
         let handle = ScheduleHandle::start(agenda, Arc::clone(&vault.0.clock), due);
         running.insert(place, (plan, handle.clone()));
         Ok(handle)
     }
+}
+
+/// A forked child has what its parent wrote down, and none of the threads that would follow it. Nothing of that is looked
+/// at: its locks may have been copied while they were held.
+fn of_this_process(running: &mut Option<(u32, Running)>) -> &mut Running {
+    let id = std::process::id();
+    if let Some(of_parent) = running.take_if(|(of, _)| *of != id) {
+        std::mem::forget(of_parent);
+    }
+    &mut running.get_or_insert_with(|| (id, Running::new())).1
 }

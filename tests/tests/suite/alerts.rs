@@ -1,7 +1,7 @@
 //! Alerts as a real listener receives them.
 
 use hmac::{Hmac, KeyInit, Mac};
-use lastgood::{AlertEvent, Alerts, Vault};
+use lastgood::{AlertEvent, Alerts, HealthStatus, Job, Plan, Vault};
 use serde_json::Value;
 use sha2::Sha256;
 use testkit::Listener;
@@ -108,4 +108,31 @@ async fn a_command_gets_the_event_and_a_fallen_size_is_told() {
     let kinds: Vec<String> =
         events.lines().map(|line| serde_json::from_str::<AlertEvent>(line).unwrap().event).collect();
     assert_eq!(kinds, ["backup.succeeded", "backup.succeeded", "backup.succeeded", "backup.warned"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_fails_by_schedule_is_told_like_any_other() {
+    let world = World::new();
+    let listener = Listener::start();
+    world.make("shop.db", SMALL);
+    let vault = vault(&world, &listener, "shop.db").await;
+    let mut plan = Plan::default();
+    plan.drill_queries = vec!["SELECT count(*) > 1000 FROM person".to_owned()];
+    let report = vault.run_due().plan(plan).await.unwrap();
+    let failed: Vec<_> = report.ran.iter().filter(|ran| !ran.ok).map(|ran| ran.job).collect();
+    assert_eq!(failed, [Job::Drill]);
+    let received = listener.take();
+    assert_eq!((to(&received, "/ping/uuid/start").len(), to(&received, "/ping/uuid").len()), (1, 1), "the backup's");
+    let slack = to(&received, "/slack");
+    assert!(slack.len() == 1 && slack[0].contains("drill_mismatch"), "{slack:?}");
+    let kinds: Vec<String> = received
+        .iter()
+        .filter(|r| r.path.starts_with("/webhook"))
+        .map(|r| serde_json::from_str::<AlertEvent>(&r.body).unwrap().event)
+        .collect();
+    assert_eq!(kinds, ["backup.succeeded", "verify.succeeded", "drill.failed", "prune.succeeded"]);
+    let health = vault.health().await.unwrap();
+    assert!(health.checks.iter().any(|c| c.name == "drill" && c.status == HealthStatus::Degraded), "{health:?}");
+    let text = vault.metrics().await.unwrap();
+    assert!(text.lines().any(|l| l.starts_with("lastgood_drill_last_success{") && l.ends_with(" 0")), "{text}");
 }

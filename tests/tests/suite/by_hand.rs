@@ -9,15 +9,33 @@ use crate::postgres_life::{everything, same_schema};
 use crate::recover::{PASSPHRASE, World, passphrase};
 
 /// Somebody who has a store, its passphrase and the page that lies in it.
-struct Reader {
-    world: World,
+pub(crate) struct Reader {
+    pub(crate) world: World,
     page: String,
+    passphrase: &'static str,
 }
 
 impl Reader {
     fn of(world: World) -> Self {
+        Self::with(world, PASSPHRASE)
+    }
+
+    pub(crate) fn with(world: World, passphrase: &'static str) -> Self {
         let page = fs::read_to_string(world.path("store/RECOVERY.md")).unwrap();
-        Self { world, page }
+        Self { world, page, passphrase }
+    }
+
+    /// The name that comes last of those with this ending in a folder: after a change of keys others count.
+    fn last(&self, folder: &std::path::Path, suffix: &str) -> String {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(suffix)).max().unwrap()
+    }
+
+    /// Steps 1 to 4, and the database is what it was; what they left is removed.
+    pub(crate) fn must_unpack_the_database(&self) {
+        self.unpack();
+        self.world.must_be_the_database(&self.world.backup().join("dump"));
+        self.sh("rm -r dump data.key unseal.py volume-*.zip");
     }
 
     /// A command, if the page gives it.
@@ -38,8 +56,10 @@ impl Reader {
 
         let python = testkit::python().display().to_string();
         let at_terminal = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/with_passphrase.py");
-        let typed = self.world.write("typed", PASSPHRASE);
+        let typed = self.world.write("typed", self.passphrase);
         let unlock = self.said("age -d -i ../../keys/1-main.age key-0001.age > data.key");
+        let unlock = unlock.replace("1-main.age", &self.last(&self.world.path("store/keys"), ".age"));
+        let unlock = unlock.replace("key-0001.age", &self.last(&self.world.backup(), ".age"));
         self.sh(&format!("{python} {at_terminal} {typed} sh -ec '{unlock}'"));
 
         let lines = self.page.lines().skip_while(|line| !line.contains("import struct"));

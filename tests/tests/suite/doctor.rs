@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use jiff::SignedDuration;
 use lastgood::{Check, CheckStatus, DoctorReport, Settings, VaultBuilder};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -12,7 +13,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
-use testkit::{Authority, Fault, FaultyStore, PgBouncer, PgVersion, Postgres, Setup};
+use testkit::{Authority, Fault, FaultyStore, ManualClock, PgBouncer, PgVersion, Postgres, SeaweedFs, Setup};
 
 use crate::postgres_life::SHOP;
 use crate::world::{SMALL, World, bare_command, files, refusal};
@@ -51,8 +52,7 @@ async fn a_whole_set_up_passes_and_is_left_as_it_was() {
     server.psql("doctor_whole", SHOP);
     let world = World::new();
     let vault = world.vault(&server.url("doctor_whole")).await;
-    vault.backup().await.unwrap();
-    vault.drill("latest").await.unwrap();
+    vault.run_due().await.unwrap();
     let (stored, content) = (world.stored(), server.content("doctor_whole"));
     let report = vault.doctor().await.unwrap();
     for check in &report.checks {
@@ -258,13 +258,12 @@ async fn whatever_the_store_does_the_report_comes_and_tells() {
     let store = FaultyStore::new(Arc::new(InMemory::new()));
     let shared = || -> Arc<dyn ObjectStore> { Arc::new(store.clone()) };
     let vault = world.builder(&url).object_store(shared()).open().await.unwrap();
-    vault.backup().await.unwrap();
-    vault.drill("latest").await.unwrap();
+    vault.run_due().await.unwrap();
     store.heal();
     // All is well but for the file's journal.
     let whole = world.builder(&url).object_store(shared()).doctor().await;
     let store_checks = |report: &DoctorReport| {
-        let not = ["settings", "database", "journal", "tables", "work_dir", "integrity"];
+        let not = ["settings", "database", "journal", "tables", "work_dir", "integrity", "schedule"];
         report.checks.iter().filter(|c| !not.contains(&c.name.as_str())).cloned().collect::<Vec<_>>()
     };
     assert!(store_checks(&whole).iter().all(|c| c.status == CheckStatus::Pass), "{whole:#?}");
@@ -385,4 +384,110 @@ async fn a_backup_whose_proof_failed_is_told() {
     vault.drill("latest").query("SELECT 0").await.unwrap_err();
     let report = vault.doctor().await.unwrap();
     failed(&report, "last_proof", "failed");
+}
+
+/// Twelve set-ups, each with one thing wrong: the doctor fails by the check of that thing, and says what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn twelve_broken_set_ups_are_told_by_their_cause() {
+    let world = World::new();
+    let url = world.make("shop.db", &format!("PRAGMA journal_mode = WAL; {SMALL}"));
+    let vault = world.vault(&url).await;
+    vault.run_due().await.unwrap();
+    let sound = world.builder(&url).doctor().await;
+    assert_eq!(sound.status, CheckStatus::Pass, "{sound:#?}");
+    let with = |file: &str| world.builder(&world.sqlite(file)).name("shop");
+    let elsewhere = |store: String| world.builder(&url).store(store);
+    std::fs::create_dir(world.path("foreign")).unwrap();
+    std::fs::write(world.path("foreign/letter.txt"), "dear diary").unwrap();
+    world.file("text.db", &"no database at all, but long enough for a header ".repeat(10));
+    let mut nowhere = Settings::default();
+    nowhere.work_dir = Some(world.path("nowhere"));
+    let mut no_jobs = Settings::default();
+    no_jobs.jobs = 0;
+    let skewed = |by: SignedDuration| {
+        let clock = ManualClock::at("2026-01-01T00:00:00Z");
+        clock.advance(jiff::Timestamp::now().duration_since("2026-01-01T00:00:00Z".parse().unwrap()) + by);
+        world.builder(&url).clock(Arc::new(clock))
+    };
+    let requiring = |table: &str, index: &str| {
+        let mut options = lastgood::Doctor::default();
+        (options.tables, options.indexes) = (vec!["person".into(), table.into()], vec![index.into()]);
+        world.builder(&url).doctor_for(options)
+    };
+    let careless = |overwrites, lists_late| {
+        let store = Careless { inner: InMemory::new(), overwrites, lists_late };
+        world.builder(&url).object_store(Arc::new(store))
+    };
+    failed(&with("gone.db").doctor().await, "database", "gone.db");
+    failed(&with("text.db").doctor().await, "database", "not an SQLite database");
+    failed(&elsewhere("ftp://host/x".into()).doctor().await, "settings", "ftp");
+    failed(&elsewhere(world.path("shop.db").display().to_string()).doctor().await, "store", "not a folder");
+    failed(&elsewhere(world.path("foreign").display().to_string()).doctor().await, "key", "letter.txt");
+    let other_key = lastgood::Vault::builder().database(&url).store(world.store().display().to_string());
+    failed(&other_key.passphrase(STRONG).doctor().await, "key", "key");
+    failed(&world.builder(&url).settings(nowhere).doctor().await, "work_dir", "nowhere");
+    failed(&world.builder(&url).settings(no_jobs).doctor().await, "settings", "jobs");
+    failed(&careless(true, false).doctor().await, "store_create_only", "overwrite each other's backup");
+    failed(&careless(false, true).doctor().await, "store_list", "might not be found");
+    failed(&skewed(SignedDuration::from_mins(20)).doctor().await, "store_clock", "ahead of the store's");
+    failed(&skewed(SignedDuration::from_mins(-20)).doctor().await, "store_clock", "behind the store's");
+    failed(&requiring("invoice", "visit_at").await, "required", "table invoice");
+    failed(&requiring("visit", "visit_by").await, "required", "index visit_by");
+    let mut plan = lastgood::Plan::default();
+    plan.drill_queries = vec!["SELECT 0".to_owned()];
+    plan.drill = Some("* * * * * *".to_owned());
+    vault.run_due().plan(plan).await.unwrap();
+    let report = world.builder(&url).doctor().await;
+    failed(&report, "schedule", "the newest drill failed [drill_mismatch]");
+    failed(&report, "last_proof", "failed");
+}
+
+#[test]
+fn a_pipeline_is_told_by_exit_code_and_json() {
+    let world = World::new();
+    let url = world.make("shop.db", SMALL);
+    world.run(&["run-due", "--database", &url, "--quiet"]);
+    let doctor = |more: &[&str]| {
+        let output = world.command(&[&["doctor", "--json", "--database", &url], more].concat()).output().unwrap();
+        (output.status.code().unwrap(), serde_json::from_slice::<DoctorReport>(&output.stdout).unwrap())
+    };
+    let (code, report) = doctor(&["--table", "person", "--index", "visit_at"]);
+    assert_eq!((code, report.status), (0, CheckStatus::Warn), "the file has no write-ahead log: {report:#?}");
+    assert_eq!(check(&report, "required").status, CheckStatus::Pass);
+    assert_eq!(doctor(&["--strict"]).0, 8);
+    let (code, report) = doctor(&["--table", "invoice"]);
+    assert_eq!((code, report.status), (8, CheckStatus::Fail));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_indexes_that_are_required_are_looked_for_in_postgres() {
+    let Some(server) = Postgres::shared(PgVersion::V15) else { return };
+    server.create("doctor_required");
+    server.psql(
+        "doctor_required",
+        "CREATE TABLE t (id int); CREATE SCHEMA \"Sales\"; CREATE TABLE \"Sales\".\"Order\" (id int);
+         CREATE INDEX fine ON t (id); CREATE INDEX broken ON t (id);
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass",
+    );
+    let world = World::new();
+    let mut options = lastgood::Doctor::default();
+    options.tables = ["t", "public.t", "Sales.Order", "Order", "it's"].map(String::from).to_vec();
+    options.indexes = ["fine", "broken"].map(String::from).to_vec();
+    let report = world.builder(&server.url("doctor_required")).doctor_for(options).await;
+    failed(&report, "required", "not there: table it's, index broken");
+    assert_eq!(check(&report, "database_clock").status, CheckStatus::Pass);
+    server.drop("doctor_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_without_versions_is_told() {
+    let Some(server) = SeaweedFs::shared() else { return };
+    let world = World::new();
+    let builder = world.builder(&world.make("shop.db", SMALL)).store(format!("{}/p", server.bucket("doctor")));
+    let builder = server.env().into_iter().fold(builder, |b, (name, value)| b.store_option(name.to_lowercase(), value));
+    let report = builder.doctor().await;
+    found(&report, "store_versions", CheckStatus::Warn, "turn versioning on");
+    for name in ["store_create_only", "store_multipart", "store_clock", "store_delete"] {
+        assert_eq!(check(&report, name).status, CheckStatus::Pass, "{report:#?}");
+    }
 }

@@ -48,6 +48,19 @@ fn the_nightly_example_tells_the_kind_of_error_by_its_exit_code() {
     assert!(!String::from_utf8_lossy(&output.stderr).contains("canary"));
 }
 
+#[test]
+fn the_opentelemetry_example_sends_a_span_of_each_verb() {
+    let world = World::new();
+    let database = world.make("shop.db", SMALL);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_example-opentelemetry"));
+    with_settings(&mut command, &world, &database);
+    let said = tool(&mut command);
+    for expected in ["operation", "run_id", "backup_id", "a phase is over", "backup", "drill", "duration_ms"] {
+        assert!(said.contains(expected), "no {expected} in {said}");
+    }
+    assert!(!said.contains(PASSPHRASE));
+}
+
 /// The axum example on a port of its own choice; it ends with the test.
 struct Service {
     child: Child,

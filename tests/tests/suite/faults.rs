@@ -166,6 +166,26 @@ async fn rotating_the_key_fails_anywhere_and_one_of_the_keys_always_opens() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_epoch_fails_anywhere_and_one_of_the_keys_always_opens() {
+    exhaust("rotate-key --new-epoch", 1, &[PASSPHRASE, OTHER], |world| async move {
+        world.vault(PASSPHRASE).await?.rotate_key().new_epoch().to_passphrase(OTHER).work_factor(4).await.map(drop)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealing_anew_fails_anywhere_and_no_backup_is_lost() {
+    exhaust("reencrypt", 1, &[PASSPHRASE], |world| async move {
+        let vault = world.vault(PASSPHRASE).await?;
+        if vault.keys().await?.epoch == Some(1) {
+            vault.rotate_key().new_epoch().work_factor(4).await?;
+        }
+        vault.reencrypt().await.map(drop)
+    })
+    .await;
+}
+
 fn is_database(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.len() > 0)
 }

@@ -59,6 +59,11 @@ impl World {
         serde_json::from_slice(&fs::read(self.backup().join("manifest.json")).unwrap()).unwrap()
     }
 
+    /// The same world, about another backup in it.
+    pub(crate) fn of_backup(self, id: BackupId) -> Self {
+        Self { id, ..self }
+    }
+
     pub(crate) fn backup(&self) -> PathBuf {
         self.path("store/shop").join(self.id.as_str())
     }
@@ -87,7 +92,7 @@ impl World {
             .unwrap()
     }
 
-    fn must_recover(&self, typed: &str, args: &[&str]) {
+    pub(crate) fn must_recover(&self, typed: &str, args: &[&str]) {
         let done = self.recover("out", typed, args);
         assert!(done.status.success(), "{}", text(&done));
         self.must_be_the_database(&self.path("out"));
@@ -95,7 +100,7 @@ impl World {
     }
 
     /// Stops with this in its message, and leaves nothing that could be taken for a result.
-    fn must_stop(&self, says: &str, typed: &str, args: &[&str]) {
+    pub(crate) fn must_stop(&self, says: &str, typed: &str, args: &[&str]) {
         let done = self.recover("out", typed, args);
         assert!(!done.status.success() && text(&done).contains(says), "no `{says}` in: {}", text(&done));
         assert!(!text(&done).contains("Traceback"), "{}", text(&done));

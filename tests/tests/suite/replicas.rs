@@ -20,26 +20,34 @@ struct Hosts<'a> {
     world: &'a World,
     url: String,
     env: Vec<(&'static str, String)>,
+    /// Seconds by which each host's clock is off.
+    skews: &'a [i32],
     running: Vec<Child>,
 }
 
 impl<'a> Hosts<'a> {
-    fn new(world: &'a World, url: String, env: Vec<(&'static str, String)>, count: usize) -> Self {
-        let mut hosts = Self { world, url, env, running: Vec::new() };
-        for _ in 0..count {
-            let host = hosts.start();
+    fn new(world: &'a World, url: String, env: Vec<(&'static str, String)>, skews: &'a [i32]) -> Self {
+        let mut hosts = Self { world, url, env, skews, running: Vec::new() };
+        for &skew in skews {
+            let host = hosts.start(skew);
             hosts.running.push(host);
         }
         hosts
     }
 
     /// A process that makes a backup every four seconds, and gives another one up after two silent ones.
-    fn start(&self) -> Child {
+    ///
+    /// Its clock is off by so many seconds; the dates of files, and how fast time passes, are as they are.
+    fn start(&self, skew_seconds: i32) -> Child {
         let key = self.world.file("key", PASSPHRASE);
         let mut command = bare_command();
         command.args(["schedule", "--cron", "*/4 * * * * *", "--verify", "off", "--drill", "off", "--lease", "2"]);
         command.args(["--prune", "off", "--quiet", "--database", &self.world.sqlite("live.db"), "--store", &self.url]);
         command.args(["--key-file", &key]).envs(self.env.iter().map(|(name, value)| (*name, value)));
+        if skew_seconds != 0 {
+            command.env("LD_PRELOAD", faketime()).env("FAKETIME", format!("{skew_seconds:+}"));
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
@@ -51,7 +59,7 @@ impl<'a> Hosts<'a> {
     fn kill_and_start_again(&mut self, host: usize) {
         self.running[host].kill().unwrap();
         self.running[host].wait().unwrap();
-        self.running[host] = self.start();
+        self.running[host] = self.start(self.skews[host]);
     }
 
     /// Asks every process to end; each ends well.
@@ -114,9 +122,10 @@ async fn more(vault: &Vault, count: usize) {
     }
 }
 
-async fn one_backup_a_slot(url: String, env: Vec<(&'static str, String)>, world: &World, count: usize) {
+async fn one_backup_a_slot(url: String, env: Vec<(&'static str, String)>, world: &World, skews: &[i32]) {
     world.make("live.db", SMALL);
-    let mut hosts = Hosts::new(world, url, env, count);
+    let count = skews.len();
+    let mut hosts = Hosts::new(world, url, env, skews);
     let vault = hosts.vault().await;
     more(&vault, 1).await;
     for round in 0..4 {
@@ -146,12 +155,35 @@ async fn one_backup_a_slot(url: String, env: Vec<(&'static str, String)>, world:
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_share_a_schedule_in_a_folder() {
     let world = World::new();
-    one_backup_a_slot(world.store().display().to_string(), Vec::new(), &world, 2).await;
+    one_backup_a_slot(world.store().display().to_string(), Vec::new(), &world, &[0, 0]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_processes_share_a_schedule_in_s3() {
     let Some(server) = SeaweedFs::shared() else { return };
     let world = World::new();
-    one_backup_a_slot(format!("{}/prod", server.bucket("replicas")), server.env(), &world, 3).await;
+    one_backup_a_slot(format!("{}/prod", server.bucket("replicas")), server.env(), &world, &[0, 0, 0]).await;
+}
+
+/// Minutes off, each in its own direction: more than a schedule believes, less than a store refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_whose_clocks_are_off_share_a_schedule_in_a_folder() {
+    let world = World::new();
+    one_backup_a_slot(world.store().display().to_string(), Vec::new(), &world, &[0, 420, -540]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_whose_clocks_are_off_share_a_schedule_in_s3() {
+    let Some(server) = SeaweedFs::shared() else { return };
+    let world = World::new();
+    let url = format!("{}/prod", server.bucket("skewed-replicas"));
+    one_backup_a_slot(url, server.env(), &world, &[420, -540]).await;
+}
+
+/// The library that makes a process see another time.
+fn faketime() -> String {
+    let found =
+        std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    let library = found.into_iter().find(|path| path.exists());
+    library.expect("libfaketime: apt install faketime").display().to_string()
 }

@@ -1,12 +1,12 @@
 //! The schedule on the command line: what is due, what failed, and how it ends.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::world::{SMALL, World, answer, refusal};
+use crate::world::{SMALL, World, answer, bare_command, refusal};
 
 #[test]
 fn run_due_does_what_is_due_and_says_so() {
@@ -52,6 +52,30 @@ fn a_failed_job_is_told_by_the_exit_code() {
     let (code, error) = refusal(command.args(["--drill", "off", "--prune", "off"]));
     assert_eq!(error["code"], "database_not_found", "{error}");
     assert_eq!(code, 6);
+}
+
+/// The key file is a pipe that nobody writes to: the command waits for it, and cannot heed the first request.
+#[test]
+fn whoever_asks_twice_is_obeyed_at_once() {
+    let world = World::new();
+    let pipe = world.path("key");
+    testkit::tool(Command::new("mkfifo").arg(&pipe));
+    let mut command = bare_command();
+    command.arg("list").arg("--store").arg(world.store()).arg("--key-file").arg(&pipe);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    testkit::wait_until("both signals to be listened for", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        [2, 15].iter().all(|signal| caught & (1 << (signal - 1)) != 0)
+    });
+    kill_process(pid, Signal::INT).unwrap();
+    // Another signal: two of one kind may be taken for one.
+    kill_process(pid, Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ended at once"), "{output:?}");
 }
 
 #[test]

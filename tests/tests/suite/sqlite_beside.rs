@@ -42,6 +42,32 @@ async fn the_locks_of_the_host_survive_a_backup() {
 }
 
 #[tokio::test]
+async fn what_the_host_uses_is_not_overwritten_and_keeps_its_locks() {
+    for apart in [true, false] {
+        let world = World::new();
+        let url = world.make("live.db", SMALL);
+        let settings = if apart { beside(env!("CARGO_BIN_EXE_lastgood-under-test")) } else { Settings::default() };
+        let vault = world.builder(&url).settings(settings).open().await.unwrap();
+        let backup = vault.backup().await.unwrap();
+
+        let held = File::open(world.path("live.db")).unwrap();
+        fcntl_lock(&held, FlockOperation::NonBlockingLockShared).unwrap();
+        let overwrite = vault.restore(&backup.id).target(url.as_str()).overwrite();
+        if !apart {
+            // A lock of its own process stops nobody: this is why another one is asked.
+            overwrite.await.unwrap();
+            continue;
+        }
+        must_fail(overwrite.await, Code::Busy, "live.db");
+        let promote = || vault.restore(&backup.id).target(url.as_str()).promote();
+        must_fail(promote().await, Code::Busy, "live.db");
+        assert!(!writable(&world, "live.db"), "the lock is still there");
+        drop(held);
+        assert!(promote().await.unwrap().promoted.is_some());
+    }
+}
+
+#[tokio::test]
 async fn errors_come_back_from_the_other_process() {
     let world = World::new();
     let settings = beside(env!("CARGO_BIN_EXE_lastgood-under-test"));

@@ -59,7 +59,7 @@ async fn loads(server: &Postgres, database: &str, codec: Codec) {
 }
 
 /// Runs the store's own recover.py at a terminal where somebody types the passphrase.
-fn recover(world: &World, backup: &str, out: &Path) {
+pub(crate) fn recover(world: &World, backup: &str, out: &Path) {
     let typed = world.file("typed", PASSPHRASE);
     let terminal = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("interop/with_passphrase.py");
     let mut command = Command::new(testkit::python());

@@ -11,7 +11,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use testkit::{Azurite, Fault, FaultyStore, ManualClock, PgVersion, Postgres, SeaweedFs, Verb};
+use testkit::{Azurite, Fault, FaultyStore, ManualClock, MariaDb, PgVersion, Postgres, SeaweedFs, Verb};
 
 #[test]
 fn every_postgres_starts_and_asks_for_a_password() {
@@ -32,6 +32,44 @@ fn every_postgres_starts_and_asks_for_a_password() {
         server.drop("hello");
         assert!(!server.exists("hello"));
     }
+}
+
+#[test]
+fn mariadb_starts_asks_for_a_password_and_speaks_tls() {
+    let Some(server) = MariaDb::shared() else { return };
+    server.create("hello");
+    server.sql("hello", "CREATE TABLE t (a int, f float); INSERT INTO t VALUES (1, 0.1), (2, NULL)");
+    assert!(server.content("hello")[0].starts_with("t\t2\t"), "{:?}", server.content("hello"));
+    let before = server.content("hello");
+    server.sql("hello", "UPDATE t SET f = 0.1000000001 WHERE a = 1");
+    assert_eq!(server.content("hello"), before, "the same FLOAT");
+    server.sql("hello", "UPDATE t SET f = 0.10000001 WHERE a = 1");
+    assert_ne!(server.content("hello"), before, "its neighbour");
+    assert!(server.schema("hello").contains("CREATE TABLE `t`"));
+    let refused = server.client("mariadb").env("MYSQL_PWD", "wrong").args(["-e", "SELECT 1"]).output();
+    assert!(!refused.unwrap().status.success());
+    if let Some(root) = server.root_certificate() {
+        let mut client = server.client("mariadb");
+        client.args(["-N", "--ssl-verify-server-cert", "--ssl-ca"]).arg(root);
+        let cipher = testkit::tool(client.args(["-e", "SHOW STATUS LIKE 'Ssl_cipher'"]));
+        assert!(cipher.starts_with("Ssl_cipher\tTLS"), "{cipher}");
+    }
+    server.drop("hello");
+    assert!(!server.exists("hello"));
+}
+
+#[test]
+fn the_samples_for_mariadb_load_into_databases_of_any_name() {
+    let (Some(server), Some(data)) = (MariaDb::shared(), testkit::sample_data()) else { return };
+    testkit::load_chinook_mariadb(server, "some_chinook", &data);
+    testkit::load_sakila_mariadb(server, "some_sakila", &data);
+    assert_eq!(server.content("some_chinook").len(), 11);
+    assert_eq!(server.sql("some_sakila", "SELECT COUNT(*) FROM actor_info").trim(), "200");
+    let content = server.content("some_sakila");
+    assert!(content.iter().any(|line| line.starts_with("rental\t16044\t")), "{content:?}");
+    assert!(!server.exists("sakila"));
+    server.drop("some_chinook");
+    server.drop("some_sakila");
 }
 
 #[test]

@@ -98,6 +98,30 @@ async fn golden_stores_are_read_verified_drilled_and_restored() {
     }
 }
 
+#[tokio::test]
+async fn golden_stores_take_a_new_epoch_and_are_read_under_it() {
+    const NEW: &str = "lantern-pebble-orchard-nineteen-velvet-canoe";
+    for golden in all() {
+        let store = golden.copy();
+        let vault = golden.open(store.path()).await.unwrap();
+        vault.rotate_key().new_epoch().to_passphrase(NEW).work_factor(4).await.unwrap();
+        assert_eq!(vault.rewrap().await.unwrap().rewrapped, golden.backups.len() as u64);
+        let done = vault.reencrypt().await.unwrap();
+        assert!(done.refused.is_empty() && done.reencrypted.len() == golden.backups.len(), "{done:?}");
+        let path = store.path().display().to_string();
+        let vault = Vault::builder().store(path).name(&golden.name).passphrase(NEW).open().await.unwrap();
+        let report = vault.keys().await.unwrap();
+        assert!(report.behind.is_empty() && report.unopened.is_empty(), "{report:?}");
+        for copy in done.reencrypted {
+            vault.verify(&copy.by).await.unwrap();
+            let scratch = tempfile::tempdir().unwrap();
+            let restored = scratch.path().join("restored.db");
+            vault.restore(&copy.by).target(format!("sqlite:{}", restored.display())).await.unwrap();
+            assert_eq!(sqlite_dump(&restored), golden.expected());
+        }
+    }
+}
+
 #[test]
 fn golden_stores_are_restored_by_the_command_line() {
     for golden in all() {

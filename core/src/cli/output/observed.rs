@@ -27,8 +27,8 @@ impl Output {
         }
     }
 
-    /// Fails when something is broken, so that the exit code tells.
-    pub(crate) fn doctor(&self, r: &DoctorReport) -> Result<()> {
+    /// Fails when something is broken, with `strict` also when something is to be known, so that the exit code tells.
+    pub(crate) fn doctor(&self, r: &DoctorReport, strict: bool) -> Result<()> {
         self.say(r, || {
             let mut text = String::new();
             for check in &r.checks {
@@ -39,8 +39,8 @@ impl Output {
             let (pass, warn, fail) = (count(CheckStatus::Pass), count(CheckStatus::Warn), count(CheckStatus::Fail));
             text + &format!("{pass} pass, {warn} warn, {fail} fail\n")
         })?;
-        let failed: Vec<&str> =
-            r.checks.iter().filter(|c| c.status == CheckStatus::Fail).map(|c| c.name.as_str()).collect();
+        let worst = if strict { CheckStatus::Warn } else { CheckStatus::Fail };
+        let failed: Vec<&str> = r.checks.iter().filter(|c| c.status >= worst).map(|c| c.name.as_str()).collect();
         if failed.is_empty() {
             return Ok(());
         }

@@ -26,10 +26,10 @@ use super::globals;
 use super::large_object;
 use super::large_row;
 use super::plan::{self, Source, Table};
-use super::pool::{Lease, Pool, open_up_to};
 use super::quote::{literal, qualified};
 use super::snapshot::{Taken, changed, is_gone, rows_are_of_one_moment};
-use super::turns::Turns;
+use crate::engine::pool::{Lease, Pool, open_up_to};
+use crate::engine::turns::Turns;
 
 /// A snapshot that is open for reading.
 pub(super) struct PgSnapshot {

@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
+use crate::engine::some_of;
 use crate::error::{Code, Error, Result};
 
 use super::archive::Entry;
@@ -152,7 +153,5 @@ fn columns(entry: &Entry) -> Vec<String> {
 }
 
 fn listed(names: &[String]) -> String {
-    let more = names.len().saturating_sub(LISTED);
-    let shown = names[..names.len() - more].join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
+    some_of(names, LISTED)
 }

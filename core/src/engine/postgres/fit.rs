@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::engine::RestoreOptions;
+use crate::engine::{RestoreOptions, some_of};
 use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
@@ -162,7 +162,5 @@ fn drops(entries: &[Entry], colliding: &[&Entry]) -> Vec<String> {
 }
 
 fn listed(entries: &[&Entry]) -> String {
-    let names: Vec<String> = entries.iter().take(LISTED).map(|e| describe(e)).collect();
-    let more = entries.len().saturating_sub(LISTED);
-    if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
+    some_of(entries.iter().map(|e| describe(e)), LISTED)
 }

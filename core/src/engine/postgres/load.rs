@@ -26,7 +26,6 @@ use super::fit::{Fit, fit};
 use super::globals::{self, Coming, Created};
 use super::large_object;
 use super::place::{self, Place, Replaced};
-use super::pool::{Pool, fewer_connections};
 use super::preflight;
 use super::present::Present;
 use super::promote;
@@ -34,6 +33,7 @@ use super::quote::ident;
 use super::script::{self, Rules};
 use super::statements::{Pass, describe, pass, split};
 use super::superuser;
+use crate::engine::pool::{Pool, fewer_connections};
 
 /// A database that a dump is restored into.
 #[derive(Debug)]

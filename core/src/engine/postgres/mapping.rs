@@ -9,11 +9,11 @@ use crate::selection::Mapping;
 use super::archive::{Archive, Entry, Section};
 use super::belong::schema;
 use super::lex::{Kind, replaced, tokens};
-use super::pattern::near;
 use super::quote::ident;
 use super::rename::Renames;
 use super::roles;
 use super::statements::describe;
+use crate::engine::pattern::near;
 
 /// The schema that every new database has: an archive creates it only where it was changed.
 const PUBLIC: &str = "public";

@@ -29,10 +29,8 @@ mod lex;
 mod load;
 mod mapping;
 mod order;
-mod pattern;
 mod place;
 mod plan;
-mod pool;
 mod pooler;
 mod preflight;
 mod present;
@@ -51,7 +49,6 @@ mod socket;
 mod statements;
 mod stats;
 mod superuser;
-mod turns;
 
 use std::collections::HashMap;
 use std::io::BufRead;

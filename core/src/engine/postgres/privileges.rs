@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
+use crate::engine::some_of;
 use crate::error::{Code, Error, Result};
 
 use super::connect::{query, query_one};
@@ -133,12 +134,10 @@ impl Closed {
 
 /// `2 tables (a, b)`.
 fn listed(kind: &str, names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = names.len().saturating_sub(NAMED);
-    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    let shown = some_of(names, NAMED);
     match names.len() {
         1 => format!("{kind} {shown}"),
-        n => format!("{n} {kind}s ({shown}{more})"),
+        n => format!("{n} {kind}s ({shown})"),
     }
 }
 

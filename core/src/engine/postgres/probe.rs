@@ -17,8 +17,8 @@ use super::copy::rows_out;
 use super::failure::failure;
 use super::large_object;
 use super::large_row;
-use super::pool::open_up_to;
 use super::quote::{idents, literal};
+use crate::engine::pool::open_up_to;
 
 /// Blocks that are counted and hashed by one statement: 64 MiB.
 const BLOCKS: u64 = 8192;

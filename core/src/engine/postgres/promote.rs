@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 
-use crate::engine::Suffix;
+use crate::engine::{Suffix, some_of};
 use crate::error::{Code, Error, Result};
 use crate::report::{Promoted, Warning};
 
@@ -96,10 +96,7 @@ const SUBSCRIPTIONS_ENABLED: &str = "SELECT subname FROM pg_catalog.pg_subscript
 /// The first of a list of names, and how many more there are.
 async fn first_of(conn: &mut PgConnection, sql: &str) -> Result<Option<String>> {
     let names: Vec<String> = query(conn, sql, DOING).await?.into_iter().flatten().flatten().collect();
-    Ok(names.split_first().map(|(first, rest)| match rest.len() {
-        0 => format!("`{first}`"),
-        more => format!("`{first}` and {more} more"),
-    }))
+    Ok((!names.is_empty()).then(|| some_of(names.iter().map(|name| format!("`{name}`")), 1)))
 }
 
 /// Lets the database `staging` take the target's name; the database that has it is kept under another.

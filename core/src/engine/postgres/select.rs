@@ -9,9 +9,9 @@ use crate::selection::Selection;
 use super::archive::Entry;
 use super::belong::{Homes, is_content, is_frame, is_large_object, is_relation, schema};
 use super::database::is_property;
-use super::pattern::{Pattern, near};
 use super::plan::VIA_ROOT;
 use super::quote::qualified;
+use crate::engine::pattern::{Pattern, near};
 
 mod work;
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::postgres::PgConnection;
 
-use crate::engine::RestoreOptions;
+use crate::engine::{RestoreOptions, some_of};
 use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
@@ -169,9 +169,7 @@ fn without(entries: &[Entry], denied: &[&Entry]) -> Result<HashSet<i32>> {
 }
 
 fn listed(entries: &[&Entry]) -> String {
-    let names: Vec<String> = entries.iter().take(LISTED).map(|e| describe(e)).collect();
-    let more = entries.len().saturating_sub(LISTED);
-    if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
+    some_of(entries.iter().map(|e| describe(e)), LISTED)
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ impl Drop for StopOnDrop {
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce(&Stop) -> Result<T> + Send + 'static) -> Result<T> {
     let stop = Stop::default();
     let _guard = stop.on_drop();
-    joined(tokio::task::spawn_blocking(move || work(&stop))).await
+    let span = tracing::Span::current();
+    joined(tokio::task::spawn_blocking(move || span.in_scope(|| work(&stop)))).await
 }
 
 /// The result of work on another thread.

@@ -9,7 +9,9 @@ use super::ffi;
 use super::live::Task;
 use super::source::Source;
 use super::temp::need_space;
-use crate::engine::DoctorOptions;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{DoctorOptions, required};
 use crate::error::{Code, Error, Result};
 use crate::report::Check;
 
@@ -24,9 +26,13 @@ const INTEGRITY: &str = "integrity";
 /// Makes all checks of a database file, in another process where `command` says so.
 pub(super) async fn doctor(path: &Path, command: &[String], options: &DoctorOptions) -> Vec<Check> {
     let work_dir = options.work_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let look = Task::Look { path: path.to_owned(), work_dir };
-    let mut checks: Vec<Check> = match tokio::time::timeout(PATIENCE, look.run(command)).await {
-        Ok(Ok(checks)) => checks,
+    let (tables, indexes) = (options.tables.clone(), options.indexes.clone());
+    let look = Task::Look { path: path.to_owned(), work_dir, tables, indexes };
+    let mut checks: Vec<Check> = match tokio::time::timeout(PATIENCE, look.run::<Seen>(command)).await {
+        Ok(Ok(Seen { mut checks, missing })) => {
+            checks.extend(required(options, &missing));
+            checks
+        }
         Ok(Err(e)) => return unreadable(&e),
         Err(_) => {
             let e = Error::new(Code::Busy, format!("{} could not be opened in time", path.display()));
@@ -47,8 +53,16 @@ fn unreadable(e: &Error) -> Vec<Check> {
     std::iter::once(Check::failed("database", e)).chain(rest).collect()
 }
 
-/// Opens the file and looks at all but the rows.
-pub(super) fn look(path: &Path, work_dir: &Path, stop: &Stop) -> Result<Vec<Check>> {
+/// What a look at a file finds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Seen {
+    checks: Vec<Check>,
+    /// Of what is required, what is not there.
+    missing: Vec<String>,
+}
+
+/// Opens the file and looks at all but the rows. `wanted` are names by their type in the schema.
+pub(super) fn look(path: &Path, work_dir: &Path, wanted: &[(&str, Vec<String>)], stop: &Stop) -> Result<Seen> {
     let source = Source::open(path, stop)?;
     let bytes = source.bytes()?;
     let database = format!("{}: SQLite {}, {} KiB", path.display(), ffi::version(), bytes.div_ceil(1024));
@@ -61,8 +75,18 @@ pub(super) fn look(path: &Path, work_dir: &Path, stop: &Stop) -> Result<Vec<Chec
             Err(e) => Check::failed("work_dir", &e),
         },
     ];
+    let mut missing = Vec::new();
+    for (kind, name) in wanted.iter().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name))) {
+        let name_sql = name.replace('\'', "\'\'");
+        let there = source.connection.integer(&format!(
+            "SELECT count(*) FROM sqlite_schema WHERE type = '{kind}' AND name = '{name_sql}' COLLATE NOCASE"
+        ))?;
+        if there == 0 {
+            missing.push(format!("{kind} {name}"));
+        }
+    }
     source.end()?;
-    Ok(checks)
+    Ok(Seen { checks, missing })
 }
 
 fn journal(source: &Source) -> Check {

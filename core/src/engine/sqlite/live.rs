@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::blocking::{Stop, blocking};
-use super::{doctor, dump, probe, stats};
+use super::{doctor, dump, load, probe, stats};
 use crate::error::{Code, Error, Result};
 
 /// What is done on a live file.
@@ -29,11 +29,13 @@ pub(crate) enum Task {
     /// How it is doing: answers [`DatabaseStats`](crate::DatabaseStats).
     Stats { path: PathBuf },
     /// What the doctor sees of it: answers a list of [`Check`](crate::Check).
-    Look { path: PathBuf, work_dir: PathBuf },
+    Look { path: PathBuf, work_dir: PathBuf, tables: Vec<String>, indexes: Vec<String> },
     /// Whether it is damaged: answers a [`Check`](crate::Check).
     Check { path: PathBuf },
     /// Whether a query holds: answers `true` or `false`.
     Smoke { path: PathBuf, query: String },
+    /// That nobody uses it, so that another file may take its place: answers nothing.
+    Unused { path: PathBuf },
 }
 
 impl Task {
@@ -42,9 +44,13 @@ impl Task {
             Self::Copy { from, to } => answer(dump::copy(&from, &to, stop)?),
             Self::Probe { path } => answer(probe::probe(&path, stop)?),
             Self::Stats { path } => answer(stats::stats(&path, stop)?),
-            Self::Look { path, work_dir } => answer(doctor::look(&path, &work_dir, stop)?),
+            Self::Look { path, work_dir, tables, indexes } => {
+                let wanted = [("table", tables), ("index", indexes)];
+                answer(doctor::look(&path, &work_dir, &wanted, stop)?)
+            }
             Self::Check { path } => answer(doctor::integrity(&path, stop)?),
             Self::Smoke { path, query } => answer(probe::smoke(&path, &query, stop)?),
+            Self::Unused { path } => answer(load::unused(&path, stop)?),
         }
     }
 

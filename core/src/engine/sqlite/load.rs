@@ -18,6 +18,7 @@ use super::blocking::{Stop, blocking, joined};
 use super::check::{self, Depth};
 use super::failure::{busy, disk_full};
 use super::ffi::{self as sqlite, Connection};
+use super::live::Task;
 use super::promote;
 use super::temp::{TempFile, folder_of, need_space, remove_side_files, sync_folder};
 use crate::engine::{ByteStream, Engine, PartPlace, RestoreOptions, StoredFile, Suffix, Target};
@@ -28,6 +29,8 @@ use crate::report::{Promoted, Warning};
 #[derive(Debug)]
 pub(super) struct SqliteTarget {
     path: PathBuf,
+    /// See [`live`](super::live).
+    command: Vec<String>,
     /// Whether what is there may be replaced, with or without being kept.
     replace: bool,
     loading: Option<Loading>,
@@ -43,10 +46,10 @@ struct Loading {
     temp: Arc<TempFile>,
 }
 
-pub(super) async fn target(path: &Path, options: &RestoreOptions) -> Result<SqliteTarget> {
+pub(super) async fn target(path: &Path, command: &[String], options: &RestoreOptions) -> Result<SqliteTarget> {
     let (path, replace) = (path.to_owned(), options.overwrite || options.promote);
     let promote = options.promote;
-    blocking(move |stop| {
+    let path = blocking(move |_| {
         let path = final_path(path)?;
         let folder = folder_of(&path);
         if !fs::metadata(folder).map_err(|e| Error::local(folder, e))?.is_dir() {
@@ -57,10 +60,12 @@ pub(super) async fn target(path: &Path, options: &RestoreOptions) -> Result<Sqli
         if promote {
             promote::sweep(&path);
         }
-        may_replace(&path, replace, stop)?;
-        Ok(SqliteTarget { path, replace, loading: None, loaded: AtomicU64::new(0), staged: None })
+        Ok(path)
     })
-    .await
+    .await?;
+    may_replace(&path, replace, command).await?;
+    let command = command.to_owned();
+    Ok(SqliteTarget { path, command, replace, loading: None, loaded: AtomicU64::new(0), staged: None })
 }
 
 /// Where the database will be: behind a symbolic link, so that the link stays one.
@@ -72,7 +77,7 @@ fn final_path(path: PathBuf) -> Result<PathBuf> {
 }
 
 /// Checks that nothing of value is in the way, or that it may be replaced and nobody is using it. Gives what is there.
-fn may_replace(path: &Path, replace: bool, stop: &Stop) -> Result<Option<Metadata>> {
+async fn may_replace(path: &Path, replace: bool, command: &[String]) -> Result<Option<Metadata>> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -87,7 +92,7 @@ fn may_replace(path: &Path, replace: bool, stop: &Stop) -> Result<Option<Metadat
             return Err(Error::new(Code::TargetNotEmpty, format!("{} already exists", path.display()))
                 .next("restore to another path, or allow it to be overwritten"));
         }
-        unused(path, stop)?;
+        Task::Unused { path: path.to_owned() }.run::<()>(command).await?;
     }
     Ok(Some(found))
 }
@@ -98,7 +103,7 @@ fn may_replace(path: &Path, replace: bool, stop: &Stop) -> Result<Option<Metadat
 /// mode has none; it would go on with the old file.) SQLite is asked instead of the kernel because only SQLite can
 /// look at its lock bytes without dropping locks that this process holds. Closing again also writes an old log back
 /// into the file it belongs to, so nothing is lost if the restore ends before the file is replaced.
-fn unused(path: &Path, stop: &Stop) -> Result<()> {
+pub(super) fn unused(path: &Path, stop: &Stop) -> Result<()> {
     let lock = || {
         let connection = Connection::open(path, sqlite::Access::ReadWrite, stop)?;
         // Long enough for a transaction that is about to end.
@@ -154,13 +159,14 @@ impl Target for SqliteTarget {
     }
 
     async fn finish(&mut self) -> Result<Vec<Warning>> {
-        let (path, replace, temp) = (self.path.clone(), self.replace, self.take_loaded()?);
-        blocking(move |stop| {
-            let mut warnings = examine(&temp, &path, stop)?;
-            warnings.extend(appear(temp, &path, replace, None, stop)?);
-            Ok(warnings)
+        let (path, temp) = (self.path.clone(), self.take_loaded()?);
+        let (temp, mut warnings) = blocking(move |stop| {
+            let warnings = examine(&temp, &path, stop)?;
+            Ok((temp, warnings))
         })
-        .await
+        .await?;
+        warnings.extend(self.appear(temp, None).await?);
+        Ok(warnings)
     }
 
     async fn stage(&mut self) -> Result<(Arc<dyn Engine>, Vec<Warning>)> {
@@ -177,19 +183,16 @@ impl Target for SqliteTarget {
 
     async fn promote(&mut self, suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
         let temp = self.staged.take().ok_or_else(|| internal("nothing was staged"))?;
-        let (path, kept) = (self.path.clone(), promote::kept_path(&self.path, suffix));
-        blocking(move |stop| {
-            // Whoever looked at it in WAL mode may have left side files; it is whole without them.
-            remove_side_files(temp.path())?;
-            let there = path.exists();
-            let mut warnings = appear(temp, &path, true, there.then_some(&kept), stop)?;
-            if !there {
-                return Ok((Promoted::default(), warnings));
-            }
-            warnings.push(promote::still_open(&path, &kept));
-            Ok((promote::promoted(&path, &kept), warnings))
-        })
-        .await
+        let kept = promote::kept_path(&self.path, suffix);
+        // Whoever looked at it in WAL mode may have left side files; it is whole without them.
+        remove_side_files(temp.path())?;
+        let there = self.path.exists();
+        let mut warnings = self.appear(temp, there.then_some(kept.clone())).await?;
+        if !there {
+            return Ok((Promoted::default(), warnings));
+        }
+        warnings.push(promote::still_open(&self.path, &kept));
+        Ok((promote::promoted(&self.path, &kept), warnings))
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
@@ -210,6 +213,30 @@ impl SqliteTarget {
             return Err(internal("not every part was loaded"));
         }
         Arc::into_inner(loading.temp).ok_or_else(|| internal("a part is still being loaded"))
+    }
+
+    /// Puts the file in its place, and keeps the one that is there under the name `kept` if one is given. Everything
+    /// that can fail comes before the rename.
+    async fn appear(&self, temp: TempFile, kept: Option<PathBuf>) -> Result<Vec<Warning>> {
+        let old = may_replace(&self.path, self.replace, &self.command).await?;
+        let path = self.path.clone();
+        blocking(move |stop| {
+            stop.check()?;
+            let mut warnings = Vec::new();
+            if let Some(old) = old {
+                warnings.extend(take_after(&temp, &old, &path)?);
+            }
+            temp.file().sync_all().map_err(|e| Error::local(temp.path(), e))?;
+            if let Some(kept) = &kept {
+                promote::keep(&path, kept)?;
+            }
+            // Before the rename: SQLite would play an old log into the new file.
+            remove_side_files(&path)?;
+            temp.persist(&path)?;
+            sync_folder(folder_of(&path))?;
+            Ok(warnings)
+        })
+        .await
     }
 }
 
@@ -248,30 +275,17 @@ fn examine(temp: &TempFile, path: &Path, stop: &Stop) -> Result<Vec<Warning>> {
     })
 }
 
-/// Puts the file in its place, and keeps the one that is there under the name `kept` if one is given. Everything that
-/// can fail comes before the rename.
-fn appear(temp: TempFile, path: &Path, replace: bool, kept: Option<&PathBuf>, stop: &Stop) -> Result<Vec<Warning>> {
-    stop.check()?;
-    let mut warnings = Vec::new();
-    if let Some(old) = may_replace(path, replace, stop)? {
-        let file = temp.file();
-        // The owner first: a change of owner clears bits of the mode.
-        if fchown(file, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid()))).is_err() {
-            let message =
-                format!("{} now belongs to the user who restored it; its owner could not be kept", path.display());
-            warnings.push(Warning::new("owner_not_kept", message));
-        }
-        file.set_permissions(Permissions::from_mode(old.mode() & 0o7777)).map_err(|e| Error::local(temp.path(), e))?;
-    }
-    temp.file().sync_all().map_err(|e| Error::local(temp.path(), e))?;
-    if let Some(kept) = kept {
-        promote::keep(path, kept)?;
-    }
-    // Before the rename: SQLite would play an old log into the new file.
-    remove_side_files(path)?;
-    temp.persist(path)?;
-    sync_folder(folder_of(path))?;
-    Ok(warnings)
+/// Gives the file the owner and the mode of the one that it takes the place of.
+fn take_after(temp: &TempFile, old: &Metadata, path: &Path) -> Result<Option<Warning>> {
+    let file = temp.file();
+    // The owner first: a change of owner clears bits of the mode.
+    let owned = fchown(file, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid())));
+    file.set_permissions(Permissions::from_mode(old.mode() & 0o7777)).map_err(|e| Error::local(temp.path(), e))?;
+    Ok(owned.err().map(|_| {
+        let message =
+            format!("{} now belongs to the user who restored it; its owner could not be kept", path.display());
+        Warning::new("owner_not_kept", message)
+    }))
 }
 
 fn internal(what: &str) -> Error {

@@ -100,7 +100,7 @@ impl Engine for Sqlite {
         no_globals(options.globals)?;
         options.select.must_be_everything("SQLite")?;
         options.map.must_be_empty("SQLite")?;
-        Ok(Box::new(load::target(&self.path, options).await?))
+        Ok(Box::new(load::target(&self.path, &self.command, options).await?))
     }
 
     fn sibling(&self, name: &str, work_dir: Option<&Path>) -> Result<Arc<dyn Engine>> {

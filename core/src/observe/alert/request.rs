@@ -28,7 +28,7 @@ pub(super) fn requests(alerts: &Alerts, event: &AlertEvent) -> Vec<Request> {
         let content_type = "application/json";
         requests.push(Request { receiver, url: url.clone(), content_type, signature, body });
     };
-    let for_people = alerts.successes || !event.event.ends_with(".succeeded");
+    let for_people = !event.repeated && (alerts.successes || !event.event.ends_with(".succeeded"));
     if for_people && let Some(url) = &alerts.slack_url {
         add("slack", url, json!({ "text": people(event) }).to_string(), None);
     }

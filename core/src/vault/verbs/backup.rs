@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Perform, Verb};
+use super::{Perform, Selects, Verb};
 use crate::error::{Code, Error, Result};
 use crate::ops;
 use crate::ops::backup::BackupOrder;
@@ -38,35 +38,11 @@ impl Verb<Backup> {
     pub fn globals(self) -> Self {
         self.with(|o| o.globals = true)
     }
+}
 
-    /// Backs up only these schemas, beside others that are named: `sales`, `app_*`.
-    pub fn schema(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.schemas.push(pattern.into()))
-    }
-
-    /// Backs up only these tables with what belongs to them, beside others that are named: `public.orders`, `log_*`.
-    pub fn table(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.tables.push(pattern.into()))
-    }
-
-    /// Leaves these schemas out.
-    pub fn exclude_schema(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.exclude_schemas.push(pattern.into()))
-    }
-
-    /// Leaves these tables out.
-    pub fn exclude_table(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.exclude_tables.push(pattern.into()))
-    }
-
-    /// Leaves the rows of these tables out.
-    pub fn exclude_data(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.exclude_data.push(pattern.into()))
-    }
-
-    /// Backs up definitions without rows.
-    pub fn schema_only(self) -> Self {
-        self.with(|o| o.select.schema_only = true)
+impl Selects for Backup {
+    fn selection(&mut self) -> &mut Selection {
+        &mut self.select
     }
 }
 

@@ -3,18 +3,20 @@
 mod artifacts;
 mod backup;
 mod database_stats;
-mod doctor;
+pub(crate) mod doctor;
 mod drill;
 mod export;
 mod health;
 mod hold;
 mod import;
+mod keys;
 mod list;
 mod metrics;
 pub(crate) mod prune;
 mod restore;
 mod rotate_key;
 pub(crate) mod run_due;
+mod select;
 mod show;
 mod verify;
 
@@ -26,6 +28,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 pub use artifacts::Artifacts;
 pub use backup::Backup;
@@ -36,22 +39,25 @@ pub use export::{Export, ExportFormat};
 pub use health::Health;
 pub use hold::{Hold, Release};
 pub use import::Import;
+pub use keys::{Keys, Reencrypt, Rewrap};
 pub use list::List;
 pub use metrics::Metrics;
 pub use prune::Prune;
 pub use restore::Restore;
-pub use rotate_key::RotateKey;
+pub use rotate_key::{AddKey, RemoveKey, RotateKey};
 pub use run_due::RunDue;
+pub use select::Selects;
 pub use show::Show;
 pub use verify::Verify;
 
 use super::Vault;
 use crate::error::{Code, Error, Result};
-use crate::observe::counters::counted;
+use crate::observe::watch::{operation, watched};
 use crate::progress::{CancellationToken, Progress, ProgressCallback, Run};
 use crate::report::{
-    ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport, DrillReport,
-    ExportReport, HealthReport, HoldReport, PruneReport, RestoreReport, RotateKeyReport, VerifyReport,
+    AddKeyReport, ArtifactSummary, BackupDetails, BackupReport, BackupSummary, DatabaseStats, DoctorReport,
+    DrillReport, ExportReport, HealthReport, HoldReport, KeysReport, PruneReport, ReencryptReport, RemoveKeyReport,
+    RestoreReport, RewrapReport, RotateKeyReport, VerifyReport,
 };
 use crate::schedule::RunDueReport;
 
@@ -111,17 +117,34 @@ pub(crate) trait Perform: Send + 'static {
     fn perform(self, vault: Vault, run: Run) -> impl Future<Output = Result<Self::Report>> + Send;
 }
 
-/// Counts a verb's run and tells those who want to be alerted.
-async fn watched<R: Serialize>(vault: &Vault, verb: &'static str, work: impl Future<Output = Result<R>>) -> Result<R> {
-    // On the heap: a verb's future is large, and others are made of it.
-    let work = Box::pin(work);
-    let Some(alerter) = &vault.0.alerter else { return counted(verb, work).await };
-    let (result, ()) = tokio::join!(counted(verb, work), alerter.begins(verb));
-    let told = match &result {
+/// Runs a verb, and tells those who want to be alerted.
+pub(super) async fn told<R: Serialize>(
+    vault: &Vault,
+    verb: &'static str,
+    run: &Run,
+    work: impl Future<Output = Result<R>>,
+) -> Result<R> {
+    told_within(vault, verb, run, Box::pin(work)).instrument(operation(verb)).await
+}
+
+async fn told_within<R: Serialize>(
+    vault: &Vault,
+    verb: &'static str,
+    run: &Run,
+    work: impl Future<Output = Result<R>>,
+) -> Result<R> {
+    let work = watched(verb, run, work);
+    let Some(alerter) = &vault.0.alerter else { return work.await };
+    let result = alerter.while_told(verb, work).await;
+    if result.as_ref().is_err_and(|e| e.code() == Code::Cancelled) {
+        // Who cancels knows.
+        return result;
+    }
+    let answer = match &result {
         Ok(report) => Ok(serde_json::to_value(report).unwrap_or_default()),
         Err(e) => Err(e.told()),
     };
-    alerter.ended(verb, &vault.alert_source(), vault.0.clock.now(), &told).await;
+    alerter.ended(verb, &vault.alert_source(), vault.0.clock.now(), &answer).await;
     result
 }
 
@@ -138,7 +161,7 @@ where
     Box::pin(async move {
         let options: O = serde_json::from_value(options)
             .map_err(|e| Error::new(Code::InvalidOption, format!("options of {verb}: {e}")))?;
-        let report = watched(&vault, verb, options.perform(vault.clone(), run)).await?;
+        let report = told(&vault, verb, &run, options.perform(vault.clone(), run.clone())).await?;
         serde_json::to_value(report).map_err(|e| Error::new(Code::Internal, format!("report of {verb}: {e}")))
     })
 }
@@ -186,8 +209,8 @@ macro_rules! verbs {
                 fn into_future(self) -> Self::IntoFuture {
                     let run = Run::new(self.cancel, self.on_progress);
                     Box::pin(async move {
-                        let work = self.options.perform(self.vault.clone(), run);
-                        watched(&self.vault, stringify!($verb), work).await
+                        let work = self.options.perform(self.vault.clone(), run.clone());
+                        told(&self.vault, stringify!($verb), &run, work).await
                     })
                 }
             }
@@ -234,8 +257,18 @@ verbs! {
     release(backup): Release => HoldReport;
     /// Does what the plan says is due: each slot once, however many hosts try. Says what it did, and what failed.
     run_due(): RunDue => RunDueReport;
-    /// Seals the repository's identity to a new passphrase or to recipients, and retires the slot that was opened.
+    /// Shows what opens what: key slots, epochs, and the backups under each. Without a key, the slots alone.
+    keys(): Keys => KeysReport;
+    /// Makes a new key open the store, and retires the one that opened it; with `new_epoch`, under a new identity.
     rotate_key(): RotateKey => RotateKeyReport;
+    /// Makes another key open the store, beside those that do.
+    add_key(): AddKey => AddKeyReport;
+    /// Makes a key open the store no more. `slot` is as `keys` shows it. Never the last one.
+    remove_key(slot): RemoveKey => RemoveKeyReport;
+    /// Wraps the data keys of all backups to the newest epoch, and to the recipients of the settings, alone.
+    rewrap(): Rewrap => RewrapReport;
+    /// Seals all backups of earlier epochs anew, with new data keys under the newest epoch: after somebody saw a key.
+    reencrypt(): Reencrypt => ReencryptReport;
     /// Tells whether database, store, backups and drills are as they should be; what fails is in the report.
     health(): Health => HealthReport;
     /// Gives everything that is known of the vault and of this process as Prometheus text (format 0.0.4).

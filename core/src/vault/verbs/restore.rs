@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Perform, Verb};
+use super::{Perform, Selects, Verb};
 use crate::engine;
 use crate::error::{Code, Error, Result};
 use crate::ops;
@@ -86,36 +86,6 @@ impl Verb<Restore> {
         self.with(|o| o.queries.push(query.into()))
     }
 
-    /// Restores only these schemas, beside others that are named: `sales`, `app_*`.
-    pub fn schema(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.schemas.push(pattern.into()))
-    }
-
-    /// Restores only these tables with what belongs to them, beside others that are named: `public.orders`, `log_*`.
-    pub fn table(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.tables.push(pattern.into()))
-    }
-
-    /// Leaves these schemas out.
-    pub fn exclude_schema(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.exclude_schemas.push(pattern.into()))
-    }
-
-    /// Leaves these tables out.
-    pub fn exclude_table(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.exclude_tables.push(pattern.into()))
-    }
-
-    /// Leaves the rows of these tables out.
-    pub fn exclude_data(self, pattern: impl Into<String>) -> Self {
-        self.with(|o| o.select.exclude_data.push(pattern.into()))
-    }
-
-    /// Restores definitions without rows.
-    pub fn schema_only(self) -> Self {
-        self.with(|o| o.select.schema_only = true)
-    }
-
     /// Restores rows into tables that are there, and empty.
     pub fn data_only(self) -> Self {
         self.with(|o| o.select.data_only = true)
@@ -154,6 +124,12 @@ impl Verb<Restore> {
     /// Restores this database of a dump that holds several: a script of pg_dumpall.
     pub fn from_database(self, name: impl Into<String>) -> Self {
         self.with(|o| o.from_database = Some(name.into()))
+    }
+}
+
+impl Selects for Restore {
+    fn selection(&mut self) -> &mut Selection {
+        &mut self.select
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) async fn run_due(
         engine: vault.0.engine.clone(),
         name: host_name(),
         orphan_grace: ORPHAN_GRACE,
+        alerter: vault.0.alerter.clone(),
+        source: vault.alert_source(),
         ends: within.and_then(|within| tokio::time::Instant::now().checked_add(within)),
     };
     Box::pin(schedule::run_due(&host, agenda, run)).await

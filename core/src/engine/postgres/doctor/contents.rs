@@ -1,12 +1,15 @@
 //! What the database holds, and what of it a backup has.
 
+use crate::engine::findings::listed;
+use crate::engine::{self, DoctorOptions};
 use crate::error::{Code, Result};
 use crate::report::Check;
 
-use super::{Visit, listed};
+use super::Visit;
 use crate::engine::postgres::catalog;
 use crate::engine::postgres::connect::execute;
 use crate::engine::postgres::privileges::Closed;
+use crate::engine::postgres::quote::literal;
 
 /// A relation's name, quoted; and only those that are neither the server's nor an extension's.
 const RELATIONS: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
@@ -109,4 +112,27 @@ pub(super) async fn objects(v: &mut Visit<'_>) -> Result<Check> {
         found.join("; "),
         "each is a warning in the manifest; `strict` makes unsupported objects an error",
     ))
+}
+
+/// Looks for what the caller requires: `orders` in any schema, or `sales.orders`.
+pub(super) async fn required(v: &mut Visit<'_>, options: &DoctorOptions) -> Result<Check> {
+    let mut missing = Vec::new();
+    let kinds = [("table", "'r', 'p', 'v', 'm', 'f'", &options.tables), ("index", "'i', 'I'", &options.indexes)];
+    for (kind, relkinds, names) in kinds {
+        if names.is_empty() {
+            continue;
+        }
+        let array = names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ");
+        // An index whose concurrent building failed is there and of no use.
+        let sql = format!(
+            "SELECT '{kind} ' || w FROM pg_catalog.unnest(ARRAY[{array}]::pg_catalog.text[]) w WHERE NOT EXISTS (\
+                 SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid WHERE c.relkind IN ({relkinds}) \
+                 AND (n.nspname || '.' || c.relname = w OR c.relname = w AND n.nspname NOT LIKE 'pg\\_%' \
+                     AND n.nspname <> 'information_schema') \
+                 AND i.indisvalid IS NOT FALSE)"
+        );
+        missing.extend(v.column(&sql).await?);
+    }
+    Ok(engine::required(options, &missing).unwrap_or_else(|| Check::pass("required", "nothing is required")))
 }

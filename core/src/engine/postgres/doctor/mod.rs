@@ -6,11 +6,10 @@
 mod contents;
 mod server;
 
-use std::time::Duration;
-
 use sqlx::postgres::PgConnection;
 
 use crate::engine::DoctorOptions;
+use crate::engine::findings::{Findings, unreachable};
 use crate::error::{Code, Error, Result};
 use crate::report::Check;
 
@@ -18,7 +17,7 @@ use super::connect::{Role, Server, execute, query};
 use super::privileges::Closed;
 
 /// The checks in their order; the first one stands for the connection itself.
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 15] = [
     "database",
     "tls",
     "pooler",
@@ -33,10 +32,8 @@ const CHECKS: [&str; 14] = [
     "foreign_tables",
     "extensions",
     "objects",
+    "database_clock",
 ];
-
-/// How long one check may take; a little more than the server gives each of its statements.
-const PATIENCE: Duration = Duration::from_secs(75);
 
 /// Nothing is written, and no lock and no statement is waited for for long.
 const CAREFUL: &str = "SET default_transaction_read_only = on; SET lock_timeout = '5s'; SET statement_timeout = '30s'";
@@ -66,46 +63,14 @@ impl Visit<'_> {
     }
 }
 
-/// The checks made so far.
-#[derive(Default)]
-struct Findings {
-    checks: Vec<Check>,
-    /// Why the connection is of no more use.
-    broken: Option<String>,
-}
-
-impl Findings {
-    /// Makes a check, unless the connection broke before.
-    async fn add(&mut self, name: &str, check: impl Future<Output = Result<Check>>) {
-        if let Some(why) = &self.broken {
-            self.checks.push(Check::not_checked(name, why));
-            return;
-        }
-        let check = match tokio::time::timeout(PATIENCE, check).await {
-            Ok(Ok(check)) => check,
-            Ok(Err(e)) => {
-                if e.is_retryable() {
-                    self.broken = Some(format!("the connection broke at `{name}`"));
-                }
-                Check::failed(name, &e)
-            }
-            Err(_) => {
-                self.broken = Some(format!("the server did not answer at `{name}`"));
-                Check::fail(name, format!("no answer within {} s", PATIENCE.as_secs()), "check the server's load")
-            }
-        };
-        self.checks.push(check);
-    }
-}
-
 /// Makes all checks of a database.
 pub(super) async fn doctor(server: &Server, options: &DoctorOptions) -> Vec<Check> {
     let mut conn = match server.connect(Role::Catalog).await {
         Ok(conn) => conn,
-        Err(e) => return unreachable(&e),
+        Err(e) => return unreachable(&CHECKS, &e),
     };
     if let Err(e) = execute(&mut conn, CAREFUL, "setting up the session").await {
-        return unreachable(&e);
+        return unreachable(&CHECKS, &e);
     }
     let v = &mut Visit { server, conn, jobs: options.jobs, standby: false, closed: None };
     let mut findings = Findings::default();
@@ -123,29 +88,9 @@ pub(super) async fn doctor(server: &Server, options: &DoctorOptions) -> Vec<Chec
     findings.add("foreign_tables", contents::foreign_tables(v)).await;
     findings.add("extensions", contents::extensions(v)).await;
     findings.add("objects", contents::objects(v)).await;
-    findings.checks
-}
-
-/// The one check that tells why nobody gets to the database, and the rest that could not be made.
-fn unreachable(e: &Error) -> Vec<Check> {
-    let cause = match e.code() {
-        Code::PoolerMode => "pooler",
-        Code::TlsFailed => "tls",
-        Code::TooManyConnections => "connections",
-        _ => "database",
-    };
-    let check = |name: &&str| match *name == cause {
-        true => Check::failed(name, e),
-        false => Check::not_checked(name, "there is no connection to the database"),
-    };
-    CHECKS.iter().map(check).collect()
-}
-
-/// Up to 20 names, and how many more there are.
-fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(20) {
-        0 => shown,
-        more => format!("{shown}, and {more} more"),
+    findings.add("database_clock", server::clock(v)).await;
+    if !(options.tables.is_empty() && options.indexes.is_empty()) {
+        findings.add("required", contents::required(v, options)).await;
     }
+    findings.ended()
 }

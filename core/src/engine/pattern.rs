@@ -12,9 +12,9 @@ enum Piece {
 
 /// A pattern for a name, with one for the schema if it has that before it.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern {
+pub(in crate::engine) struct Pattern {
     /// As it was given.
-    pub(super) text: String,
+    pub(in crate::engine) text: String,
     schema: Option<Vec<Piece>>,
     name: Vec<Piece>,
 }
@@ -24,7 +24,7 @@ impl Pattern {
     ///
     /// # Errors
     /// `InvalidOption`.
-    pub(super) fn parse(text: &str, qualified: bool) -> Result<Self> {
+    pub(in crate::engine) fn parse(text: &str, qualified: bool) -> Result<Self> {
         let wrong = |why: &str| {
             let example = if qualified { "public.orders, sales.* or \"Odd Name\"" } else { "sales, app_* or \"Odd\"" };
             Err(Error::new(Code::InvalidOption, format!("`{text}` is no pattern for a name: {why}"))
@@ -59,17 +59,17 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), schema, name })
     }
 
-    pub(super) fn parse_all(texts: &[String], qualified: bool) -> Result<Vec<Self>> {
+    pub(in crate::engine) fn parse_all(texts: &[String], qualified: bool) -> Result<Vec<Self>> {
         texts.iter().map(|text| Self::parse(text, qualified)).collect()
     }
 
     /// Whether it fits this name in this schema. Without a schema of its own it fits in every one.
-    pub(super) fn fits(&self, schema: &str, name: &str) -> bool {
+    pub(in crate::engine) fn fits(&self, schema: &str, name: &str) -> bool {
         self.schema.as_ref().is_none_or(|pieces| fits(pieces, schema)) && fits(&self.name, name)
     }
 
     /// The letters of its name, for finding names that are near.
-    pub(super) fn letters(&self) -> String {
+    pub(in crate::engine) fn letters(&self) -> String {
         self.name
             .iter()
             .filter_map(|p| if let Piece::Is(c) = p { Some(c.to_ascii_lowercase()) } else { None })
@@ -103,7 +103,7 @@ fn fits(pieces: &[Piece], name: &str) -> bool {
 }
 
 /// Up to three of these names that somebody may have meant, the nearest first.
-pub(super) fn near<'a>(letters: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub(in crate::engine) fn near<'a>(letters: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut ranked: Vec<(usize, &str)> = names
         .map(|name| {
             let lower = name.to_lowercase();

@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
 /// Opens up to `wanted` connections: as many as the server has room for, and a warning if they are fewer.
-pub(super) async fn open_up_to<T, F: Future<Output = Result<T>>>(
+pub(in crate::engine) async fn open_up_to<T, F: Future<Output = Result<T>>>(
     wanted: usize,
     mut open: impl FnMut() -> F,
 ) -> Result<(Vec<T>, Option<Warning>)> {
@@ -30,25 +30,25 @@ pub(super) async fn open_up_to<T, F: Future<Output = Result<T>>>(
 }
 
 /// That the server had room for some connections only.
-pub(super) fn fewer_connections(had: usize, wanted: usize, why: &Error) -> Warning {
+pub(in crate::engine) fn fewer_connections(had: usize, wanted: usize, why: &Error) -> Warning {
     Warning::new("fewer_connections", format!("{had} of {wanted} connections could be had: {}", why.message()))
 }
 
 /// Connections that share something a new one would not have: a snapshot, the state of a restore.
 #[derive(Debug)]
-pub(super) struct Pool<T> {
+pub(in crate::engine) struct Pool<T> {
     idle: Mutex<Vec<T>>,
     free: Semaphore,
     lost: AtomicBool,
 }
 
 impl<T> Pool<T> {
-    pub(super) fn new(connections: Vec<T>) -> Self {
+    pub(in crate::engine) fn new(connections: Vec<T>) -> Self {
         Self { free: Semaphore::new(connections.len()), idle: Mutex::new(connections), lost: AtomicBool::new(false) }
     }
 
     /// Waits for a connection. Once one was lost, nobody gets any: what they were to do together has failed.
-    pub(super) async fn lease(&self) -> Result<Lease<'_, T>> {
+    pub(in crate::engine) async fn lease(&self) -> Result<Lease<'_, T>> {
         let lost = || {
             Error::new(Code::DatabaseUnavailable, "another connection to the database broke or was given up")
                 .next("see the first error; then try again")
@@ -62,7 +62,7 @@ impl<T> Pool<T> {
     }
 
     /// All connections that are not lent out.
-    pub(super) fn drain(&self) -> Vec<T> {
+    pub(in crate::engine) fn drain(&self) -> Vec<T> {
         std::mem::take(&mut *self.lock())
     }
 
@@ -73,7 +73,7 @@ impl<T> Pool<T> {
 
 /// A connection on loan. It goes back by [`Lease::done`]; dropped in the middle of its work it is lost.
 #[derive(Debug)]
-pub(super) struct Lease<'p, T> {
+pub(in crate::engine) struct Lease<'p, T> {
     pool: &'p Pool<T>,
     connection: Option<T>,
     _permit: SemaphorePermit<'p>,
@@ -81,7 +81,7 @@ pub(super) struct Lease<'p, T> {
 
 impl<T> Lease<'_, T> {
     /// Gives the connection back: it is ready for its next statement.
-    pub(super) fn done(mut self) {
+    pub(in crate::engine) fn done(mut self) {
         if let Some(connection) = self.connection.take() {
             self.pool.lock().push(connection);
         }

@@ -11,7 +11,7 @@ use crate::engine::PartRef;
 
 /// The parts of a dump in their order, and which of them were read to their end.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(in crate::engine) struct Turns {
     /// The position of each file's first part.
     starts: Vec<usize>,
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
 
 impl Turns {
     /// Files in their order, by their numbers of parts.
-    pub(super) fn new(parts: impl Iterator<Item = usize>) -> Self {
+    pub(in crate::engine) fn new(parts: impl Iterator<Item = usize>) -> Self {
         let mut starts = Vec::new();
         let mut total = 0;
         for parts in parts {
@@ -39,7 +39,7 @@ impl Turns {
     }
 
     /// Waits until fewer than `connections` parts before this one are still being read.
-    pub(super) async fn wait(&self, part: PartRef, connections: usize) {
+    pub(in crate::engine) async fn wait(&self, part: PartRef, connections: usize) {
         loop {
             let moved = self.moved.notified();
             if self.before(part) < connections {
@@ -50,7 +50,7 @@ impl Turns {
     }
 
     /// A part was read to its end.
-    pub(super) fn done(&self, part: PartRef) {
+    pub(in crate::engine) fn done(&self, part: PartRef) {
         let mut state = self.state();
         if let Some(done) = state.done.get_mut(self.position(part)) {
             *done = true;
@@ -63,7 +63,7 @@ impl Turns {
     }
 
     /// How many parts were read to their end, and how many there are.
-    pub(super) fn progress(&self) -> (usize, usize) {
+    pub(in crate::engine) fn progress(&self) -> (usize, usize) {
         let state = self.state();
         (state.done.iter().filter(|done| **done).count(), state.done.len())
     }
