@@ -32,14 +32,15 @@ impl Mongodb {
     /// None: the package is not installed, and the test was reported as skipped.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<Mongodb>> = OnceLock::new();
-        let found = || {
-            if let Ok(url) = std::env::var("MONGODB_TEST_URL") {
-                return Some(Self { _server: None, url });
-            }
-            let program = venv().join("bin/secantusd-py");
-            program.exists().then(|| start_with_ports("secantusdb", || Self::start(&program, &[])))
-        };
+        let found = || Self::outside().or_else(|| Self::secantus(&[]));
         SHARED.get_or_init(found).as_ref().or_else(|| missing("SecantusDB"))
+    }
+
+    /// The server that `MONGODB_TEST_URL` names, of a user who may do everything.
+    #[must_use]
+    pub fn outside() -> Option<Self> {
+        let url = std::env::var("MONGODB_TEST_URL").ok()?;
+        Some(Self { _server: None, url })
     }
 
     /// Whether it is a mongod, which knows what SecantusDB does not.
@@ -49,12 +50,28 @@ impl Mongodb {
     }
 
     /// A server of a test's own, started with further options.
+    ///
+    /// None: the package is not installed, and the test was reported as skipped.
     pub fn with(options: &[&str]) -> Option<Self> {
+        Self::secantus(options).or_else(|| missing("SecantusDB"))
+    }
+
+    fn secantus(options: &[&str]) -> Option<Self> {
         let program = venv().join("bin/secantusd-py");
-        if !program.exists() {
-            return missing("SecantusDB");
+        program.exists().then(|| start_with_ports("secantusdb", || Self::start(&program, options)))
+    }
+
+    /// Answers as a mongod does in what SecantusDB does not: see `standin.py`.
+    pub fn stand_in() -> Option<Self> {
+        if !venv().join("bin/secantusd-py").exists() {
+            return missing("PyMongo");
         }
-        Some(start_with_ports("secantusdb", || Self::start(&program, options)))
+        Some(start_with_ports("the stand-in", || {
+            let (folder, port) = (Server::folder("standin"), free_port());
+            let (python, program, given) = (python(), fixture("standin.py"), port.to_string());
+            let command = [python.as_os_str(), OsStr::new("-B"), program.as_os_str(), OsStr::new(&given)];
+            Self::wait(Server::start_as_self(folder, "KILL", &command), port)
+        }))
     }
 
     /// A server that asks for a user: `root` with the password `canary-root`, as [`Mongodb::url`] has it.
@@ -86,7 +103,10 @@ impl Mongodb {
         let mut command = vec![program.as_os_str()];
         command.extend(own.iter().map(OsStr::new));
         command.extend(options.iter().map(OsStr::new));
-        let server = Server::start_as_self(folder, "KILL", &command);
+        Self::wait(Server::start_as_self(folder, "KILL", &command), port)
+    }
+
+    fn wait(server: Server, port: u16) -> Result<Self, String> {
         let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         server.wait_ready(answers).ok_or_else(|| server.log())?;
         Ok(Self { _server: Some(server), url: format!("mongodb://127.0.0.1:{port}/") })

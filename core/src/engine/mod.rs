@@ -18,6 +18,7 @@ use crate::report::{Check, ConsistencyPoint, DatabaseStats, Probe, Promoted, Tab
 pub use crate::selection::{Mapping, Selection};
 use crate::settings::{Codec, Settings};
 
+mod ending;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod findings;
 #[cfg(any(feature = "postgres", feature = "mysql"))]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use jiff::civil::DateTime;
 
 use super::StoredFile;
+pub(crate) use super::ending::{Ending, Watched};
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 
@@ -26,8 +27,8 @@ pub(crate) struct StockDump {
     pub(crate) schema: Vec<(String, Bytes)>,
     /// The data files that will come, in whatever order.
     pub(crate) data: Vec<StoredFile>,
-    /// What some of them must end with.
-    pub(crate) ends: HashMap<String, &'static [u8]>,
+    /// How some of them must end.
+    pub(crate) ends: HashMap<String, Ending>,
     /// The data.
     pub(crate) files: Box<dyn FileReader>,
 }
@@ -60,8 +61,8 @@ pub(crate) struct StockFolder {
     pub(crate) schema: Vec<(String, Bytes)>,
     /// The data files: how a target knows them, and what they are called in the folder.
     pub(crate) data: Vec<(StoredFile, String)>,
-    /// What some of them must end with.
-    pub(crate) ends: HashMap<String, &'static [u8]>,
+    /// How some of them must end.
+    pub(crate) ends: HashMap<String, Ending>,
 }
 
 /// A dump directory as one file.

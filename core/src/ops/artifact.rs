@@ -18,7 +18,7 @@ use super::restore::{Loaded, Source, join_one, load_from};
 use super::session::millis_since;
 use super::unwrap::unwrap;
 use super::verify::sha256_of;
-use crate::engine::stock::{self, FileReader};
+use crate::engine::stock::{self, Ending, FileReader, Watched};
 use crate::engine::{Engine, PartPlace, RestoreOptions, StoredFile, Target};
 use crate::error::{Code, Error, Result};
 use crate::format::layout;
@@ -217,7 +217,7 @@ struct Opened {
     format: &'static str,
     schema: Vec<(String, Bytes)>,
     data: Vec<StoredFile>,
-    ends: HashMap<String, &'static [u8]>,
+    ends: HashMap<String, Ending>,
     lanes: Vec<Lane>,
 }
 
@@ -233,15 +233,15 @@ pub(crate) async fn verify(artifact: &Artifact, run: &Run) -> Result<VerifyRepor
         for lane in &mut opened.lanes {
             while let Some(file) = lane.next_file().await.map_err(|e| e.at(&artifact.name))? {
                 files += 1;
-                let end = opened.ends.get(&file).copied().unwrap_or_default();
-                let mut tail = Vec::new();
+                let mut watched = opened.ends.get(&file).copied().map(Watched::new);
                 let mut bytes = lane.bytes();
                 while let Some(piece) = bytes.try_next().await.map_err(|e| e.at(&artifact.name))? {
                     raw_bytes += piece.len() as u64;
-                    tail.extend_from_slice(&piece[piece.len().saturating_sub(end.len())..]);
-                    tail.drain(..tail.len().saturating_sub(end.len()));
+                    if let Some(watched) = &mut watched {
+                        watched.push(&piece);
+                    }
                 }
-                if tail != end {
+                if watched.is_some_and(|watched| !watched.is_whole()) {
                     return Err(Error::new(Code::Damaged, format!("{}: {file} is cut off", artifact.name))
                         .next("use another copy of it, or another backup"));
                 }

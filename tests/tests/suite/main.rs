@@ -24,6 +24,7 @@ mod mariadb_classic;
 mod mariadb_life;
 mod memory;
 mod memory_promised;
+mod mongodb_awkward;
 mod mongodb_life;
 mod observed;
 mod postgres_awkward;

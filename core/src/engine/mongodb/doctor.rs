@@ -9,6 +9,7 @@ use super::catalog::{self, Collection, number};
 use super::connect::{Server, Topology};
 use super::failure::failure;
 use super::moment::Moment;
+use crate::engine::{DoctorOptions, required};
 use crate::error::Result;
 use crate::report::Check;
 
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PACE: u64 = 16 << 20;
 
 /// Makes all checks of a deployment.
-pub(super) async fn doctor(address: &Address) -> Vec<Check> {
+pub(super) async fn doctor(address: &Address, options: &DoctorOptions) -> Vec<Check> {
     let server = match tokio::time::timeout(PATIENCE, Server::connect(address)).await {
         Ok(Ok(server)) => server,
         Ok(Err(e)) => return unreachable(Check::failed(CHECKS[0], &e)),
@@ -39,11 +40,14 @@ pub(super) async fn doctor(address: &Address) -> Vec<Check> {
     let found = collections.as_ref().map_or(&[][..], |(_, found)| found);
     checks.push(one(in_time("consistency", consistency(&server, found)).await));
     checks.push(one(in_time("privileges", privileges(&server)).await));
-    checks.push(match collections {
-        Ok((check, _)) => check,
-        Err(check) => check,
-    });
+    let required = required(options, &missing(options, found));
+    let listed = collections.is_ok();
+    checks.push(one(collections.map(|(check, _)| check)));
     checks.push(one(in_time("objects", objects(&server)).await));
+    match listed {
+        true => checks.extend(required),
+        false => checks.extend(required.map(|check| Check::not_checked(&check.name, "the collections are not known"))),
+    }
     checks
 }
 
@@ -94,6 +98,22 @@ async fn collections(server: &Server) -> Result<(Check, Vec<Collection>)> {
         false => Check::pass("collections", message),
     };
     Ok((check, found))
+}
+
+/// Which of the collections and indexes that the caller requires are not there, by kind and name.
+fn missing(options: &DoctorOptions, found: &[Collection]) -> Vec<String> {
+    // By a name alone, or with the collection's and the database's before it.
+    let is = |full: &str, wanted: &str| full == wanted || full.ends_with(&format!(".{wanted}"));
+    let collection = |wanted: &&String| !found.iter().any(|c| c.name() == *wanted || c.full_name() == **wanted);
+    let index = |wanted: &&String| {
+        let of = |c: &Collection| {
+            let mut names = c.metadata.indexes.iter().filter_map(|index| index.get_str("name").ok());
+            names.any(|name| is(&format!("{}.{name}", c.full_name()), wanted))
+        };
+        !found.iter().any(of)
+    };
+    let collections = options.tables.iter().filter(collection).map(|name| format!("collection {name}"));
+    collections.chain(options.indexes.iter().filter(index).map(|name| format!("index {name}"))).collect()
 }
 
 /// Which moment a backup would show, and whether it lives long enough.

@@ -102,8 +102,8 @@ impl Engine for Mongodb {
         stats::stats(&self.address).await
     }
 
-    async fn doctor(&self, _options: &DoctorOptions) -> Vec<Check> {
-        doctor::doctor(&self.address).await
+    async fn doctor(&self, options: &DoctorOptions) -> Vec<Check> {
+        doctor::doctor(&self.address, options).await
     }
 
     async fn discard(&self) -> Result<()> {

@@ -1,11 +1,9 @@
 //! Dumps that mongodump made: folders and archives.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
 use crate::engine::StoredFile;
-use crate::engine::stock::{About, StockFolder};
+use crate::engine::stock::{About, Ending, StockFolder};
 use crate::error::Result;
 use crate::id::EngineKind;
 
@@ -30,13 +28,15 @@ pub(super) fn open_folder(folder: &str, heads: Vec<(String, Bytes)>, files: &[St
         name => format!("{last}/{name}"),
     };
     let schema = heads.into_iter().map(|(name, bytes)| (ours(&name), bytes)).collect();
-    let data = files
+    let data: Vec<(StoredFile, String)> = files
         .iter()
         .filter(|name| plain(name).ends_with(".bson"))
         .map(|name| (StoredFile { name: ours(name), bytes: None }, name.clone()))
         .collect();
     let about = About { format: "directory", created: None };
-    Ok(StockFolder { engine: EngineKind::Mongodb, about, schema, data, ends: HashMap::new() })
+    // Documents tell their lengths.
+    let ends = data.iter().map(|(file, _)| (file.name.clone(), Ending::OfBlock)).collect();
+    Ok(StockFolder { engine: EngineKind::Mongodb, about, schema, data, ends })
 }
 
 #[cfg(test)]
