@@ -112,7 +112,7 @@ async fn all_databases_are_one_backup() {
     // Of a server of its own: others' databases come and go on the shared one.
     let Some(server) = Mongodb::with(&[]) else { return };
     for name in ["shop", "crm"] {
-        server.python("fill.py", &[name]);
+        server.python("bench.py", &[name, "fill", "300"]);
     }
     let world = World::new();
     let vault = world.vault(&server.url("")).await;
