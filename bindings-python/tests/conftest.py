@@ -165,7 +165,7 @@ def small(tmp_path: Path) -> World:
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting comes from the environment by accident."""
     for name in os.environ:
-        if name.startswith(("DATABASE_", "POSTGRES_", "BACKUP_", "AWS_", "S3_", "AZURE_")):
+        if name.startswith(("DATABASE_", "POSTGRES_", "MONGODB_", "BACKUP_", "AWS_", "S3_", "AZURE_")):
             monkeypatch.delenv(name)
 
 

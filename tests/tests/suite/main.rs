@@ -25,6 +25,8 @@ mod mariadb_life;
 mod memory;
 mod memory_promised;
 mod mysql_8;
+mod mongodb_awkward;
+mod mongodb_life;
 mod observed;
 mod postgres_awkward;
 mod postgres_cut;
