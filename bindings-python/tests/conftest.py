@@ -24,7 +24,7 @@ PASSPHRASE = "canary-passphrase gravel onion sixfold tundra maple kiosk"
 SCHEMA = """
 CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 INSERT INTO person VALUES (1, 'Zoë'), (2, 'O''Hara'), (3, '');
-CREATE TABLE visit (person INTEGER REFERENCES person, day TEXT);
+CREATE TABLE visit (person INTEGER REFERENCES person (id), day TEXT);
 INSERT INTO visit VALUES (1, 'monday'), (3, 'tuesday');
 """
 ROWS = 5

@@ -21,6 +21,7 @@ mod layers;
 mod logs;
 mod mariadb_around;
 mod mariadb_classic;
+mod mariadb_cut;
 mod mariadb_life;
 mod memory;
 mod memory_promised;

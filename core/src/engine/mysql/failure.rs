@@ -28,11 +28,7 @@ pub(super) fn failure(doing: impl Display, e: MyError) -> Error {
                 .next("give the account a password of a current kind")
         }
         MyError::Io(IoError::Tls(e)) => untrusted(&doing, &e.to_string()),
-        // A connection that breaks ends without TLS being taken leave of.
-        MyError::Io(IoError::Io(e)) if e.to_string().contains("close_notify") => {
-            broken(&doing, "the server closed the connection")
-        }
-        MyError::Io(IoError::Io(e)) if is_tls(&e.to_string()) => untrusted(&doing, &e.to_string()),
+        MyError::Io(IoError::Io(e)) if is_tls(&e) => untrusted(&doing, &e.to_string()),
         MyError::Io(IoError::Io(e)) => {
             Error::new(Code::DatabaseUnavailable, format!("{doing}: {e}")).next(unreachable(&e))
         }
@@ -86,10 +82,11 @@ fn without_values(code: u16, message: &str) -> Cow<'_, str> {
 }
 
 /// Whether an error of the socket is one of TLS: the words are those of rustls.
-fn is_tls(text: &str) -> bool {
-    ["certificate", "fatal alert", "HandshakeFailure", "TLS", "corrupt message", "peer is incompatible"]
-        .iter()
-        .any(|word| text.contains(word))
+fn is_tls(e: &std::io::Error) -> bool {
+    // A connection that breaks ends without the words by which TLS ends.
+    let text = e.to_string();
+    let words = ["certificate", "fatal alert", "HandshakeFailure", "TLS", "corrupt message", "peer is incompatible"];
+    e.kind() != std::io::ErrorKind::UnexpectedEof && words.iter().any(|word| text.contains(word))
 }
 
 /// Whether the server's certificate is good, and for another name.
@@ -223,7 +220,8 @@ mod tests {
         assert_eq!(e.code(), Code::TlsFailed);
         assert!(e.next_step().is_some_and(|next| next.contains("ssl-ca")));
         assert_eq!(io("Connection reset by peer").code(), Code::DatabaseUnavailable);
-        let cut = io("peer closed connection without sending TLS close_notify: https://example.org/unexpected-eof");
-        assert_eq!(cut.code(), Code::DatabaseUnavailable);
+        let cut = "peer closed connection without sending TLS close_notify";
+        let cut = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, cut);
+        assert_eq!(failure("reading", MyError::from(cut)).code(), Code::DatabaseUnavailable);
     }
 }
