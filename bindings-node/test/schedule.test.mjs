@@ -16,7 +16,7 @@ const done = async job => (await job[Symbol.asyncIterator]().next()).value
 /** When a backup is in the middle of its work. */
 const dumping = () =>
   new Promise(resolve => {
-    const stop = onLog(({ message, fields }) => message === 'phase' && fields.phase === 'Dumping' && resolve(stop()), { level: 'debug' })
+    const stop = onLog(({ message, fields }) => message === 'a phase begins' && fields.phase === 'dumping' && resolve(stop()), { level: 'debug' })
   })
 
 async function followed(world, database) {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { Vault } from 'lastgood'
-import { KEY, World, postgres } from './world.mjs'
+import { KEY, World, mysql, postgres } from './world.mjs'
 
 const api = JSON.parse(readFileSync(process.env.LASTGOOD_API))
 
@@ -93,6 +93,20 @@ test('every verb works on PostgreSQL', { skip: !process.env.LASTGOOD_TEST_POSTGR
   const target = database.beside('node_copy')
   await life(world, database.url, target, () =>
     database.query(`COPY (SELECT concat_ws('|', (SELECT count(*) FROM person), (SELECT count(*) FROM visit))) TO STDOUT`, target).trim(),
+  )
+})
+
+test('every verb works on MariaDB', { skip: !process.env.LASTGOOD_TEST_MYSQL_URL && 'skipped: LASTGOOD_TEST_MYSQL_URL names no server' }, async () => {
+  const world = new World()
+  const database = mysql(
+    'node_shop',
+    `CREATE TABLE person (id int PRIMARY KEY, name text NOT NULL, photo blob);
+     INSERT INTO person VALUES (1, 'Zoë', x'00ff00'), (2, 'O''Hara', NULL), (3, '', '');
+     CREATE TABLE visit (person int REFERENCES person (id), at text);
+     INSERT INTO visit SELECT seq % 3 + 1, concat('day ', seq) FROM seq_1_to_100;`,
+  )
+  await life(world, database.url, database.beside('node_copy'), () =>
+    database.query("SELECT concat_ws('|', (SELECT count(*) FROM person), (SELECT count(*) FROM visit))", 'node_copy').trim(),
   )
 })
 

@@ -81,6 +81,22 @@ export function script(text, options) {
   return run(process.execPath, ['--input-type=module', '-'], { cwd: import.meta.dirname, input: text, ...options })
 }
 
+/** A MariaDB or MySQL database of its own, or null where there is no server: `with-servers` starts one. */
+export function mysql(name, sql) {
+  const server = process.env.LASTGOOD_TEST_MYSQL_URL
+  if (!server) return null
+  const { hostname, port, username, password } = new URL(server)
+  const query = (text, database = name) =>
+    execFileSync('mariadb', ['--no-defaults', '--protocol=tcp', '--default-character-set=utf8mb4', '-N', '-h', hostname, '-P', port, '-u', username, '-e', text, database], {
+      encoding: 'utf8',
+      env: { ...process.env, MYSQL_PWD: password },
+    })
+  query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4`, 'mysql')
+  query(sql)
+  const beside = other => Object.assign(new URL(server), { pathname: `/${other}` }).href
+  return { url: beside(name), beside, query }
+}
+
 /** A PostgreSQL database of its own, or null where there is no server: `with-servers` starts one. */
 export function postgres(name, sql) {
   const server = process.env.LASTGOOD_TEST_POSTGRES_URL

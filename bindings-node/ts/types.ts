@@ -374,7 +374,10 @@ export interface ConnectionStats {
 export interface ConsistencyPoint {
   /** When the snapshot was taken, by the database's clock where it has one. */
   readonly at: Date
-  /** What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB) or `change_counter` (SQLite, of the file header). */
+  /**
+   * What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` (MongoDB; `none` where
+   * a server has no snapshots, and the position is its clock) or `change_counter` (SQLite, of the file header).
+   */
   readonly kind: string
   /** The position, as the database writes it. */
   readonly position: string
@@ -475,6 +478,8 @@ export type EngineKind =
   | "postgres"
   /** MySQL or MariaDB, dumped in mydumper's layout. */
   | "mysql"
+  /** MongoDB, dumped as mongodump's directory layout. */
+  | "mongodb"
   /** SQLite, dumped as the database file itself. */
   | "sqlite"
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -112,11 +113,40 @@ def postgres_world(folder: Path, server: str) -> World:
     return World(folder, database, create, add_bulk)
 
 
+def mysql_world(folder: Path, server: str) -> World:
+    def name() -> str:
+        return f"python_{uuid.uuid4().hex[:12]}"
+
+    def url(database: str) -> str:
+        return urlsplit(server)._replace(path=f"/{database}").geturl()
+
+    def run(sql: str) -> None:
+        at = urlsplit(server)
+        client = ["mariadb", "--no-defaults", "--protocol=tcp", "-h", at.hostname or "", "-P", str(at.port or 3306)]
+        environment = {**os.environ, "MYSQL_PWD": at.password or ""}
+        subprocess.run([*client, "-u", at.username or ""], input=sql.encode(), env=environment, check=True)
+
+    database = name()
+    run(f"CREATE DATABASE {database} CHARACTER SET utf8mb4; USE {database}; SET NAMES utf8mb4; {SCHEMA}")
+
+    def add_bulk() -> None:
+        run(f"CREATE TABLE {database}.bulk AS SELECT seq, RANDOM_BYTES(1000) AS data FROM seq_1_to_20000")
+
+    # A restore makes the database.
+    return World(folder, url(database), lambda: url(name()), add_bulk)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """Every test that takes it runs on each engine."""
+    """Every test that takes it runs on these engines, or on those it names."""
     if request.param == "sqlite":
         yield sqlite_world(tmp_path)
+        return
+    if request.param == "mysql":
+        server = os.environ.get("LASTGOOD_TEST_MYSQL_URL")
+        if not server:
+            pytest.skip("LASTGOOD_TEST_MYSQL_URL names no server")
+        yield mysql_world(tmp_path, server)
         return
     server = os.environ.get("LASTGOOD_TEST_POSTGRES_URL")
     if not server:
@@ -135,7 +165,7 @@ def small(tmp_path: Path) -> World:
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting comes from the environment by accident."""
     for name in os.environ:
-        if name.startswith(("DATABASE_", "POSTGRES_", "BACKUP_", "AWS_", "S3_", "AZURE_")):
+        if name.startswith(("DATABASE_", "POSTGRES_", "MONGODB_", "BACKUP_", "AWS_", "S3_", "AZURE_")):
             monkeypatch.delenv(name)
 
 

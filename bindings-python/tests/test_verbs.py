@@ -21,6 +21,7 @@ from lastgood import (
 )
 
 
+@pytest.mark.parametrize("world", ["sqlite", "postgres", "mysql"], indirect=True)
 def test_the_life_of_a_backup(world: World) -> None:
     before = datetime.now(timezone.utc) - timedelta(seconds=2)
     with world.vault() as vault:

@@ -219,6 +219,8 @@ pub enum EngineKind {
     Postgres,
     /// MySQL or MariaDB, dumped in mydumper's layout.
     Mysql,
+    /// MongoDB, dumped as mongodump's directory layout.
+    Mongodb,
     /// SQLite, dumped as the database file itself.
     Sqlite,
 }
@@ -230,6 +232,7 @@ impl EngineKind {
         match self {
             Self::Postgres => "postgres",
             Self::Mysql => "mysql",
+            Self::Mongodb => "mongodb",
             Self::Sqlite => "sqlite",
         }
     }

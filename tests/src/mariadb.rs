@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use url::Url;
 
 use crate::certificates::{Authority, Certificate, Installed};
-use crate::server::{Server, as_unprivileged, free_port, hex, random, start_with_ports, tool};
+use crate::server::{Server, as_unprivileged, free_port, hex, random, start_with_ports, tool, wait_until};
 use crate::skip::missing;
 
 /// The superuser of every server started here.
@@ -126,6 +126,8 @@ impl MariaDb {
         let mut set = |setting: String| command.push(format!("--{setting}").into());
         for setting in [
             format!("datadir={}", data.display()),
+            // A server that starts removes whatever looks like a temporary table, also those of others.
+            format!("tmpdir={}", folder.display()),
             format!("port={port}"),
             "bind-address=127.0.0.1".to_owned(),
             format!("socket={}", path("socket")),
@@ -307,6 +309,24 @@ impl MariaDb {
         self.sql("", &format!("DROP DATABASE IF EXISTS `{database}`"));
     }
 
+    /// Ends all sessions that are in a database, and waits until they are gone: one that runs a routine does not notice
+    /// that its client went away.
+    ///
+    /// # Panics
+    /// When they do not end.
+    pub fn end_sessions(&self, database: &str) {
+        let sessions =
+            format!("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{database}' AND ID <> CONNECTION_ID()");
+        wait_until("the end of the sessions", || {
+            let sessions = self.sql("", &sessions);
+            for id in sessions.lines() {
+                // It may have ended by itself.
+                drop(self.client("mariadb").args(["-e", &format!("KILL {id}")]).output());
+            }
+            sessions.is_empty()
+        });
+    }
+
     /// Whether a database of this name is there.
     pub fn exists(&self, database: &str) -> bool {
         self.databases().iter().any(|name| name == database)
@@ -364,7 +384,8 @@ fn init(folder: &Path, data: &Path) {
         "--skip-name-resolve",
     ]);
     install.args(["--innodb-flush-method=nosync", "--innodb-log-file-size=32M", "--aria-log-file-size=8M"]);
-    install.arg(format!("--datadir={}", data.display())).current_dir(folder).env("HOME", folder);
+    install.arg(format!("--datadir={}", data.display())).arg(format!("--tmpdir={}", folder.display()));
+    install.current_dir(folder).env("HOME", folder);
     as_unprivileged(&mut install);
     tool(&mut install);
 }

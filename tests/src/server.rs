@@ -33,12 +33,21 @@ impl Server {
 
     /// Starts `command` in `folder` (from [`Server::folder`]); `signal` ends it.
     pub(crate) fn start(folder: PathBuf, signal: &str, command: &[&OsStr]) -> Self {
+        Self::spawn(folder, signal, command, as_unprivileged)
+    }
+
+    /// Starts it as the user who runs the tests: a Python may lie where nobody else gets at it.
+    pub(crate) fn start_as_self(folder: PathBuf, signal: &str, command: &[&OsStr]) -> Self {
+        Self::spawn(folder, signal, command, |_| {})
+    }
+
+    fn spawn(folder: PathBuf, signal: &str, command: &[&OsStr], user: impl FnOnce(&mut Command)) -> Self {
         let mut keeper = Command::new("sh");
         keeper.args(["-c", include_str!("keeper.sh"), "keeper"]).arg(&folder).arg(signal).args(command);
         keeper.current_dir(&folder).env("HOME", &folder).stdin(Stdio::piped());
         // A group of its own: Ctrl-C reaches the tests, and the keeper then cleans up behind them.
         keeper.process_group(0);
-        as_unprivileged(&mut keeper);
+        user(&mut keeper);
         let keeper = keeper.spawn().expect("sh starts");
         Self { keeper, folder }
     }

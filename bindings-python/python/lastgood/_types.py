@@ -532,8 +532,8 @@ class ConsistencyPoint(Data):
     """When the snapshot was taken, by the database's clock where it has one."""
 
     kind: str = field(metadata=_values.key("kind"))
-    """What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB) or `change_counter` (SQLite, of
-    the file header).
+    """What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` (MongoDB; `none`
+    where a server has no snapshots, and the position is its clock) or `change_counter` (SQLite, of the file header).
     """
 
     position: str = field(metadata=_values.key("position"))
@@ -659,7 +659,7 @@ class DrillReport(Data):
     """What the restore had to say."""
 
 
-EngineKind: TypeAlias = Literal["postgres", "mysql", "sqlite"]
+EngineKind: TypeAlias = Literal["postgres", "mysql", "mongodb", "sqlite"]
 """Which database system a backup is of."""
 
 
@@ -1017,7 +1017,16 @@ class BackupMapping(Data):
     """Tablespaces."""
 
 
-Phase: TypeAlias = Literal["preparing", "dumping", "committing", "verifying", "loading", "finishing", "comparing", "reencrypting"]
+Phase: TypeAlias = Literal[
+    "preparing",
+    "dumping",
+    "committing",
+    "verifying",
+    "loading",
+    "finishing",
+    "comparing",
+    "reencrypting",
+]
 """What an operation is doing."""
 
 

@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
 
-    /// Database to back up: postgres://…, mysql://…, sqlite:path [env: DATABASE_URL]
+    /// Database to back up: postgres://…, mysql://…, mongodb://…, sqlite:path [env: DATABASE_URL]
     #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
     pub(super) database: Option<String>,
 

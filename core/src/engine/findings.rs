@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::error::{Code, Error, Result};
 use crate::report::Check;
+
+use super::some_of;
 
 /// How long one check may take; a little more than the server gives each of its statements.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -62,9 +66,21 @@ pub(super) fn unreachable(checks: &[&str], e: &Error) -> Vec<Check> {
 
 /// Up to 20 names, and how many more there are.
 pub(super) fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(20) {
-        0 => shown,
-        more => format!("{shown}, and {more} more"),
+    some_of(names, 20)
+}
+
+/// Compares the server's clock with this host's, which showed `before` when the server was asked: backups are named by
+/// this one, and say what they bring back by that one. In seconds since 1970.
+pub(super) fn clocks(before: i64, theirs: i64) -> Check {
+    const NAME: &str = "database_clock";
+    const NEAR: i64 = 60;
+    let (ahead, behind) = (before - theirs, theirs - Timestamp::now().as_second());
+    if ahead <= NEAR && behind <= NEAR {
+        return Check::pass(NAME, "this host's clock and the server's agree");
     }
+    let (off, word) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
+    let message = format!(
+        "this host's clock is {off} s {word} the server's: the moments that backups bring back look wrong by that"
+    );
+    Check::warn(NAME, message, "set both clocks by NTP (chrony, systemd-timesyncd)")
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use jiff::civil::DateTime;
 
 use super::StoredFile;
+pub(crate) use super::ending::{Ending, Watched};
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 
@@ -26,8 +27,8 @@ pub(crate) struct StockDump {
     pub(crate) schema: Vec<(String, Bytes)>,
     /// The data files that will come, in whatever order.
     pub(crate) data: Vec<StoredFile>,
-    /// What some of them must end with.
-    pub(crate) ends: HashMap<String, &'static [u8]>,
+    /// How some of them must end.
+    pub(crate) ends: HashMap<String, Ending>,
     /// The data.
     pub(crate) files: Box<dyn FileReader>,
 }
@@ -35,7 +36,7 @@ pub(crate) struct StockDump {
 /// What a dump tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
-    /// `custom`, `directory`, `tar` or `sql`.
+    /// `custom`, `directory`, `tar`, `sql` or `archive`.
     pub(crate) format: &'static str,
     /// When it was made, by the clock of the machine that made it.
     pub(crate) created: Option<DateTime>,
@@ -60,8 +61,8 @@ pub(crate) struct StockFolder {
     pub(crate) schema: Vec<(String, Bytes)>,
     /// The data files: how a target knows them, and what they are called in the folder.
     pub(crate) data: Vec<(StoredFile, String)>,
-    /// What some of them must end with.
-    pub(crate) ends: HashMap<String, &'static [u8]>,
+    /// How some of them must end.
+    pub(crate) ends: HashMap<String, Ending>,
 }
 
 /// A dump directory as one file.
@@ -75,16 +76,19 @@ pub(crate) struct OneFile {
 }
 
 /// A piece of such a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
-    not(any(feature = "postgres", feature = "mysql")),
-    allow(dead_code, reason = "these engines have such files")
+    not(all(any(feature = "postgres", feature = "mysql"), feature = "mongodb")),
+    allow(dead_code, reason = "each engine has its own")
 )]
 pub(crate) enum Piece {
     /// These bytes.
     Bytes(Vec<u8>),
     /// The bytes of a file of the directory, in chunks.
     File(String),
+    /// The same, and their CRC-64/XZ is kept for what follows.
+    Summed(String),
+    /// What is made of that checksum.
+    End(Box<dyn FnOnce(u64) -> Vec<u8> + Send>),
 }
 
 /// How an engine's dump directory, whose schema files these are, becomes the one file that old runbooks know.
@@ -100,6 +104,10 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
     if engine == EngineKind::Mysql {
         return super::mysql::one_file(schema);
     }
+    #[cfg(feature = "mongodb")]
+    if engine == EngineKind::Mongodb {
+        return super::mongodb::one_file(schema);
+    }
     let _ = schema;
     Err(Error::new(Code::UnsupportedDatabase, format!("there are no classic artifacts of {engine}"))
         .next("export it as a directory"))
@@ -112,6 +120,10 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
 #[cfg_attr(not(feature = "mysql"), allow(unused_variables))]
 pub(crate) fn open(input: Box<dyn Read + Send>, wanted: Option<EngineKind>) -> Result<StockDump> {
     let (head, input) = peek(input)?;
+    #[cfg(feature = "mongodb")]
+    if super::mongodb::is_stock_dump(&head) {
+        return super::mongodb::open_stock_dump(input);
+    }
     #[cfg(feature = "mysql")]
     {
         use super::mysql;
@@ -127,25 +139,53 @@ pub(crate) fn open(input: Box<dyn Read + Send>, wanted: Option<EngineKind>) -> R
     #[cfg(not(feature = "postgres"))]
     drop((head, input));
     Err(Error::new(Code::UnsupportedDatabase, "its content is no dump that is known here").next(
-        "give a dump of pg_dump, pg_dumpall, mysqldump or mariadb-dump, as it is or compressed by gzip, zstd or lz4",
+        "give a dump of pg_dump, pg_dumpall, mysqldump or mariadb-dump, or an archive of mongodump, as it is or compressed by gzip, zstd or lz4",
     ))
 }
 
-/// Opens a dump that is a folder: what its file `toc.dat` says, and the names of all its files.
+/// Which files of a folder have to be read whole before it can be opened, by the names of all of them. None: it holds no
+/// dump.
+pub(crate) fn folder_heads(names: &[String]) -> Option<Vec<String>> {
+    if names.iter().any(|name| name == TOC) {
+        return Some(vec![TOC.to_owned()]);
+    }
+    #[cfg(feature = "mongodb")]
+    return super::mongodb::stock_folder_heads(names);
+    #[cfg(not(feature = "mongodb"))]
+    None
+}
+
+/// What makes a folder one of pg_dump's.
+const TOC: &str = "toc.dat";
+
+/// Opens a dump that is a folder of this name: the files that [`folder_heads`] named, and the names of all its files.
 ///
 /// # Errors
 /// `Damaged`, `NewerFormat`, `UnsupportedDatabase`.
-#[cfg_attr(not(feature = "postgres"), allow(unused_variables))]
-pub(crate) fn open_folder(toc: &[u8], names: &[String]) -> Result<StockFolder> {
-    #[cfg(feature = "postgres")]
-    return super::postgres::open_stock_folder(toc, names);
-    #[cfg(not(feature = "postgres"))]
-    Err(Error::new(Code::NotCompiledIn, "dumps of pg_dump were not compiled in")
-        .next("build with the feature postgres"))
+#[allow(unused_variables, reason = "the features decide which engines are asked")]
+pub(crate) fn open_folder(folder: &str, heads: Vec<(String, Bytes)>, names: &[String]) -> Result<StockFolder> {
+    if let [(name, toc)] = heads.as_slice()
+        && name == TOC
+    {
+        #[cfg(feature = "postgres")]
+        return super::postgres::open_stock_folder(toc, names);
+        #[cfg(not(feature = "postgres"))]
+        return Err(Error::new(Code::NotCompiledIn, "dumps of pg_dump were not compiled in")
+            .next("build with the feature postgres"));
+    }
+    #[cfg(feature = "mongodb")]
+    return super::mongodb::open_stock_folder(folder, heads, names);
+    #[cfg(not(feature = "mongodb"))]
+    Err(Error::new(Code::NotCompiledIn, "dumps of mongodump were not compiled in")
+        .next("build with the feature mongodb"))
 }
 
 /// Whether a file begins as a dump does that [`open`] opens.
 pub(crate) fn is_known(head: &[u8]) -> bool {
+    #[cfg(feature = "mongodb")]
+    if super::mongodb::is_stock_dump(head) {
+        return true;
+    }
     #[cfg(feature = "mysql")]
     if super::mysql::is_stock_dump(head) {
         return true;

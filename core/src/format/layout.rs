@@ -199,7 +199,7 @@ pub(crate) fn is_artifact(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     let file = file.strip_suffix(".enc").unwrap_or(file);
     let file = [".gz", ".zst", ".lz4"].iter().find_map(|suffix| file.strip_suffix(suffix)).unwrap_or(file);
-    [".dump", ".sql", ".tar", ".backup", ".pgdump"]
+    [".dump", ".sql", ".tar", ".backup", ".pgdump", ".archive"]
         .iter()
         .any(|suffix| file.len() > suffix.len() && file.ends_with(suffix))
 }

@@ -18,7 +18,7 @@ use super::restore::{Loaded, Source, join_one, load_from};
 use super::session::millis_since;
 use super::unwrap::unwrap;
 use super::verify::sha256_of;
-use crate::engine::stock::{self, FileReader};
+use crate::engine::stock::{self, Ending, FileReader, Watched};
 use crate::engine::{Engine, PartPlace, RestoreOptions, StoredFile, Target};
 use crate::error::{Code, Error, Result};
 use crate::format::layout;
@@ -28,7 +28,7 @@ use crate::report::{ArtifactSummary, RestoreReport, VerifyReport, Warning};
 use crate::secret::Secret;
 use crate::storage::Repository;
 
-/// A table of contents is not longer than this: 1 GiB.
+/// A table of contents, or what else is read whole, is not longer than this: 1 GiB.
 const MAX_TOC_BYTES: u64 = 1 << 30;
 
 /// A checksum file is not longer than this.
@@ -91,7 +91,8 @@ impl Artifact {
             // A folder is no object, which file systems tell in their own way.
             Ok(None) | Err(_) => {
                 let files = repository.sizes(&name).await?;
-                if !files.contains_key("toc.dat") {
+                let names: Vec<String> = files.keys().cloned().collect();
+                if stock::folder_heads(&names).is_none() {
                     return Ok(None);
                 }
                 Kind::Folder(files)
@@ -158,10 +159,18 @@ impl Artifact {
                 })
             }
             Kind::Folder(files) => {
-                let toc =
-                    self.repository.get(&format!("{}/toc.dat", self.name), MAX_TOC_BYTES).await?.unwrap_or_default();
                 let names: Vec<String> = files.keys().cloned().collect();
-                let folder = aside(move || stock::open_folder(&toc, &names)).await.map_err(|e| e.at(&self.name))?;
+                let mut heads = Vec::new();
+                for name in stock::folder_heads(&names).unwrap_or_default() {
+                    let bytes = self.repository.get(&format!("{}/{name}", self.name), MAX_TOC_BYTES).await?;
+                    heads.push((name, bytes.unwrap_or_default()));
+                }
+                let folder = self.name.clone();
+                let open = move || {
+                    let heads = heads.into_iter().map(|(name, bytes)| expanded(name, bytes)).collect::<Result<_>>()?;
+                    stock::open_folder(&folder, heads, &names)
+                };
+                let folder = aside(open).await.map_err(|e| e.at(&self.name))?;
                 let (data, queue): (Vec<_>, VecDeque<_>) =
                     folder.data.into_iter().map(|(file, theirs)| (file.clone(), (file.name, theirs))).unzip();
                 let queue = Arc::new(Mutex::new(queue));
@@ -190,6 +199,17 @@ impl Artifact {
     }
 }
 
+/// A file that is read whole, without the gzip around it.
+fn expanded(name: String, bytes: Bytes) -> Result<(String, Bytes)> {
+    if !name.ends_with(".gz") {
+        return Ok((name, bytes));
+    }
+    let mut plain = Vec::new();
+    let mut reader = flate2::read::MultiGzDecoder::new(&bytes[..]).take(MAX_TOC_BYTES);
+    reader.read_to_end(&mut plain).map_err(|e| Error::of_reader(e, &name))?;
+    Ok((name, plain.into()))
+}
+
 /// An artifact that is being read.
 struct Opened {
     engine: EngineKind,
@@ -197,7 +217,7 @@ struct Opened {
     format: &'static str,
     schema: Vec<(String, Bytes)>,
     data: Vec<StoredFile>,
-    ends: HashMap<String, &'static [u8]>,
+    ends: HashMap<String, Ending>,
     lanes: Vec<Lane>,
 }
 
@@ -213,15 +233,15 @@ pub(crate) async fn verify(artifact: &Artifact, run: &Run) -> Result<VerifyRepor
         for lane in &mut opened.lanes {
             while let Some(file) = lane.next_file().await.map_err(|e| e.at(&artifact.name))? {
                 files += 1;
-                let end = opened.ends.get(&file).copied().unwrap_or_default();
-                let mut tail = Vec::new();
+                let mut watched = opened.ends.get(&file).copied().map(Watched::new);
                 let mut bytes = lane.bytes();
                 while let Some(piece) = bytes.try_next().await.map_err(|e| e.at(&artifact.name))? {
                     raw_bytes += piece.len() as u64;
-                    tail.extend_from_slice(&piece[piece.len().saturating_sub(end.len())..]);
-                    tail.drain(..tail.len().saturating_sub(end.len()));
+                    if let Some(watched) = &mut watched {
+                        watched.push(&piece);
+                    }
                 }
-                if tail != end {
+                if watched.is_some_and(|watched| !watched.is_whole()) {
                     return Err(Error::new(Code::Damaged, format!("{}: {file} is cut off", artifact.name))
                         .next("use another copy of it, or another backup"));
                 }

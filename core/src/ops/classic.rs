@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use crc_fast::{CrcAlgorithm, Digest as Digest64};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::TryStreamExt;
@@ -91,22 +92,32 @@ async fn write(
 
     let mut out = Out::create(path, passphrase).await?;
     out.write(&plan.head).await?;
-    for piece in &plan.pieces {
-        let name = match piece {
+    let mut sum = Digest64::new(CrcAlgorithm::Crc64Xz);
+    for piece in plan.pieces {
+        let (name, summed) = match piece {
             Piece::Bytes(bytes) => {
-                out.write(bytes).await?;
+                out.write(&bytes).await?;
                 continue;
             }
-            Piece::File(name) => name,
+            Piece::End(end) => {
+                out.write(&end(sum.finalize())).await?;
+                continue;
+            }
+            Piece::File(name) => (name, false),
+            Piece::Summed(name) => (name, true),
         };
         let file = data.get(name.as_str()).ok_or_else(|| {
             Error::new(Code::Damaged, format!("{id} has no file {name}, which its schema names"))
                 .next("restore another backup")
         })?;
+        sum.reset();
         for part in &file.parts {
             let mut raw = reader.read(file, part);
             while let Some(bytes) = raw.try_next().await?.filter(|bytes| !bytes.is_empty()) {
                 out.write(&(plan.chunk)(bytes.len())?).await?;
+                if summed {
+                    sum.update(&bytes);
+                }
                 out.write(&bytes).await?;
                 run.advance(bytes.len() as u64);
             }

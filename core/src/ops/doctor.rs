@@ -88,7 +88,7 @@ pub(crate) async fn doctor(subject: Subject<'_>) -> (DoctorReport, Option<Arc<Se
 }
 
 /// The checks of the store, in this order.
-const STORE: [&str; 11] = [
+const STORE: [&str; 13] = [
     "store",
     "store_write",
     "store_create_only",
@@ -98,12 +98,14 @@ const STORE: [&str; 11] = [
     "store_multipart",
     "store_delete",
     "key",
+    "key_rotation",
+    "key_backups",
     "last_backup",
     "last_proof",
 ];
 
 /// Waits for an answer, but not for ever.
-async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
         Err(Error::new(Code::StoreUnavailable, format!("{what}: no answer within {} s", PATIENCE.as_secs()))
             .next("check the network and the store"))
@@ -150,6 +152,7 @@ fn unreachable(e: &Error, keys: &KeyOptions) -> Vec<Check> {
     let mut checks = vec![Check::warn("store", e.message(), e.next_step().unwrap_or_default())];
     checks.extend(STORE[1..8].iter().map(|name| Check::not_checked(name, "there is no store yet")));
     checks.push(new_key(keys));
+    checks.extend(keys::none_yet());
     checks.extend(none_yet("there is no backup yet"));
     checks
 }
@@ -253,7 +256,8 @@ async fn delete(repository: &Repository, name: &str) -> Check {
 
 /// What the store holds: whether the key opens it, the newest backup and the newest proof.
 async fn contents(repository: &Repository, subject: &Subject<'_>) -> (Vec<Check>, Option<Arc<Session>>) {
-    let not_checked = |why: &str| STORE[9..].iter().map(|name| Check::not_checked(name, why)).collect::<Vec<_>>();
+    let not_checked =
+        |from: usize, why: &str| STORE[from..].iter().map(|name| Check::not_checked(name, why)).collect::<Vec<_>>();
     let (key, opened) = match in_time("opening the store", open_store(repository, subject.keys, false)).await {
         Ok((marker, keys)) => (key(&keys), Some((marker, keys))),
         Err(e) if e.code() == Code::StoreNotFound => (new_key(subject.keys), None),
@@ -261,8 +265,8 @@ async fn contents(repository: &Repository, subject: &Subject<'_>) -> (Vec<Check>
     };
     let broken = key.status == CheckStatus::Fail;
     let mut checks = vec![key];
-    if let Some((_, Keys::Open(open))) = &opened {
-        checks.push(keys::rotation(repository, open).await);
+    if let Some((_, keys)) = &opened {
+        checks.push(keys::rotation(repository, keys).await);
     }
     let database = subject.name.clone().or_else(|| {
         let engine = subject.engine.as_ref()?;
@@ -273,15 +277,16 @@ async fn contents(repository: &Repository, subject: &Subject<'_>) -> (Vec<Check>
             let (settings, clock) = (subject.settings.clone(), Arc::clone(&subject.clock));
             let session = Session { repository: repository.clone(), marker, keys, database, settings, clock };
             let session = Arc::new(session);
-            if matches!(session.keys, Keys::Open(_)) {
-                checks.push(keys::backups(&session).await);
-            }
+            checks.push(keys::backups(&session).await);
             checks.extend(backups(&session, &subject.place).await);
             return (checks, Some(session));
         }
-        (None, _) if broken => checks.extend(not_checked("the store cannot be opened")),
-        (None, _) => checks.extend(none_yet("there is no backup yet")),
-        (_, None) => checks.extend(not_checked("no database is named")),
+        (None, _) if broken => checks.extend(not_checked(9, "the store cannot be opened")),
+        (None, _) => {
+            checks.extend(keys::none_yet());
+            checks.extend(none_yet("there is no backup yet"));
+        }
+        (_, None) => checks.extend(not_checked(10, "no database is named")),
     }
     (checks, None)
 }

@@ -89,10 +89,15 @@ impl Session {
                 .cloned()
                 .ok_or_else(|| not_found(format!("there is no backup of {} yet", self.database)));
         }
-        if let Some(id) = ids.iter().find(|id| id.as_str() == wanted) {
-            return Ok(id.clone());
-        }
         let short = format!("backup-{wanted}");
+        // A whole id is that backup, or the one that says to be its copy: what else begins with it is another one (`…-2`).
+        if let Some(id) = [wanted, &short].into_iter().find_map(|text| text.parse::<BackupId>().ok()) {
+            if ids.contains(&id) {
+                return Ok(id);
+            }
+            let copy = self.copy_of(&id, &ids).await?;
+            return copy.ok_or_else(|| not_found(format!("there is no backup {id} of {}", self.database)));
+        }
         let fits =
             |id: &&BackupId| !wanted.is_empty() && (id.as_str().starts_with(wanted) || id.as_str().starts_with(&short));
         match ids.iter().filter(fits).collect::<Vec<_>>()[..] {
@@ -103,6 +108,21 @@ impl Session {
                     .next("give more of the id"))
             }
         }
+    }
+
+    /// The backup among `ids` that was sealed anew from `id`, by the word of somebody who held the identity.
+    async fn copy_of(&self, id: &BackupId, ids: &[BackupId]) -> Result<Option<BackupId>> {
+        if !matches!(self.keys, Keys::Open(_)) {
+            return Ok(None);
+        }
+        for copy in ids.iter().filter(|copy| copy.as_str().starts_with(id.as_str())) {
+            let (stored, _) = self.manifest(copy).await?;
+            self.authenticate(copy, &stored)?;
+            if stored.header.replaces.as_ref() == Some(id) && self.author_epoch(&stored)?.is_some() {
+                return Ok(Some(copy.clone()));
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) async fn manifest_bytes(&self, id: &BackupId) -> Result<Bytes> {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::plan::Job;
 use super::record::{JobRecord, read_all};
+use crate::ops::doctor::in_time;
 use crate::ops::session::Session;
 use crate::report::Check;
 
@@ -12,7 +13,7 @@ const NAME: &str = "schedule";
 /// Looks at the records that jobs left; `None` for a store that cannot be opened, or is not there yet.
 pub(crate) async fn examine(session: Option<&Session>) -> Check {
     let Some(session) = session else { return Check::not_checked(NAME, "there is no store to look into") };
-    match read_all(session).await {
+    match in_time("reading what ran", read_all(session)).await {
         Ok(jobs) => judge(&jobs, session.clock.now()),
         Err(e) => Check::failed(NAME, &e),
     }

@@ -251,6 +251,11 @@ async fn what_the_store_does_not_let_go_stays_and_is_told_and_displaces_no_other
     world.store.lock_objects(None);
     let report = world.vault.reencrypt().await.unwrap();
     assert_eq!((report.reencrypted.len(), report.refused.len()), (1, 0));
+    let copy = world.vault.show(&ids[1]).await.unwrap().summary.id;
+    assert!(
+        copy != ids[1] && copy.as_str().starts_with(ids[1].as_str()),
+        "{copy} is found by the id of what it replaces"
+    );
     assert_eq!(all_whole(&world.vault).await.len(), 3);
 }
 

@@ -71,6 +71,27 @@ fn actions(report: &PruneReport) -> Vec<PruneAction> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_whole_id_is_that_backup_and_never_the_next_of_the_same_second() {
+    let world = World::new().await;
+    let (first, second) = (world.vault.backup().await.unwrap().id, world.vault.backup().await.unwrap().id);
+    assert!(second.as_str().starts_with(first.as_str()), "{first}, {second}");
+    let folder = format!("{first}/");
+    for name in world.store.names().await.into_iter().filter(|name| name.contains(&folder)) {
+        world.store.delete(&Path::from(name)).await.unwrap();
+    }
+    let short = first.as_str().trim_start_matches("backup-");
+    for asked in [first.as_str(), short] {
+        let error = world.vault.show(asked).await.unwrap_err();
+        assert_eq!(error.code(), Code::BackupNotFound, "{asked}");
+    }
+    assert_eq!(
+        world.vault.show(&short[..short.len() - 2]).await.unwrap().summary.id,
+        second,
+        "a beginning finds the one it fits"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backup_is_marked_waits_and_is_deleted_after_a_second_look() {
     let (world, ids) = World::with_days(4).await;
     let before = world.store.names().await;

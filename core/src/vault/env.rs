@@ -21,7 +21,7 @@ pub(super) fn var(name: &str) -> Result<Option<String>> {
 impl VaultBuilder {
     /// Takes from the environment what was not given yet.
     ///
-    /// `DATABASE_URL` (or `POSTGRES_URL`, or `DATABASE_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_NAME`); `BACKUP_STORE_URL` (or
+    /// `DATABASE_URL` (or `POSTGRES_URL`, or `MONGODB_URI` with `MONGODB_DB`, or `DATABASE_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_NAME`); `BACKUP_STORE_URL` (or
     /// `BACKUP_PROVIDER` with `S3_BUCKET`, `AZURE_CONTAINER`, `GCS_BUCKET` or `BACKUP_FOLDER`, and `BACKUP_PREFIX`); `BACKUP_NAME`;
     /// `BACKUP_ENCRYPTION_KEY` or `BACKUP_ENCRYPTION_KEY_FILE`, and `BACKUP_ENCRYPTION_KEY_NEW` or
     /// `BACKUP_ENCRYPTION_KEY_NEW_FILE`; `BACKUP_IDENTITY_FILE`; `BACKUP_RECIPIENTS` and `BACKUP_TRUSTED_SIGNERS`
@@ -101,6 +101,12 @@ fn database_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<S
             return Ok(Some(url));
         }
     }
+    if let Some(uri) = var("MONGODB_URI")? {
+        return match var("MONGODB_DB")? {
+            None => Ok(Some(uri)),
+            Some(name) => with_database(&uri, &name).map(Some),
+        };
+    }
     let Some(host) = var("DATABASE_HOST")? else { return Ok(None) };
     let need = |name: &str, value: Option<String>| {
         value.ok_or_else(|| {
@@ -122,6 +128,22 @@ fn database_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<S
     }
     url.set_path(&name);
     Ok(Some(url.into()))
+}
+
+/// A MongoDB URL for this database. Users stay where they were looked for: in the URL's own database, or in `admin`.
+fn with_database(uri: &str, name: &str) -> Result<String> {
+    let invalid =
+        || Error::new(Code::InvalidUrl, "MONGODB_URI is no URL").next("write mongodb://user:password@host/database");
+    let (scheme, rest) = uri.split_once("://").ok_or_else(invalid)?;
+    let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+    let (authority, own) = before.split_once('/').unwrap_or((before, ""));
+    let mut query = query.unwrap_or_default().to_owned();
+    if authority.contains('@') && !query.to_lowercase().contains("authsource=") && own != name {
+        let source = if own.is_empty() { "admin" } else { own };
+        query = if query.is_empty() { format!("authSource={source}") } else { format!("{query}&authSource={source}") };
+    }
+    let query = if query.is_empty() { query } else { format!("?{query}") };
+    Ok(format!("{scheme}://{authority}/{name}{query}"))
 }
 
 fn store_url(var: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<String>> {
@@ -203,6 +225,19 @@ mod tests {
         ]);
         assert_eq!(database.unwrap().unwrap(), "postgres://app:p%40ss%2Fword@db.local/shop");
         assert_eq!(store.unwrap().unwrap(), "s3://acme/prod");
+    }
+
+    #[test]
+    fn a_mongodb_uri_gets_its_database_and_keeps_its_users() {
+        let url = |uri: &str| {
+            let (database, _) = urls(&[("MONGODB_URI", uri), ("MONGODB_DB", "shop")]);
+            database.ok().flatten().unwrap_or_default()
+        };
+        assert_eq!(url("mongodb://h1,h2"), "mongodb://h1,h2/shop");
+        assert_eq!(url("mongodb://u:p@h/?tls=true"), "mongodb://u:p@h/shop?tls=true&authSource=admin");
+        assert_eq!(url("mongodb+srv://u:p@h/own"), "mongodb+srv://u:p@h/shop?authSource=own");
+        assert_eq!(url("mongodb://u:p@h/x?authSource=y"), "mongodb://u:p@h/shop?authSource=y");
+        assert_eq!(url("mongodb://u:p@h/shop"), "mongodb://u:p@h/shop");
     }
 
     #[test]

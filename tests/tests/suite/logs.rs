@@ -60,7 +60,7 @@ fn every_record_of_every_verb_tells_what_it_belongs_to() {
         ("hold", vec!["hold", "latest"]),
         ("release", vec!["release", "latest"]),
         ("run_due", vec!["run-due"]),
-        ("rotate_key", vec!["rotate-key", "--new-key-file", &new_key, "--keep-old"]),
+        ("rotate_key", vec!["rotate-key", "--new-key-file", &new_key]),
     ];
     for (op, arguments) in verbs {
         let mut command = world.command(&arguments);

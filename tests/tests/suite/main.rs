@@ -24,6 +24,8 @@ mod mariadb_classic;
 mod mariadb_life;
 mod memory;
 mod memory_promised;
+mod mongodb_awkward;
+mod mongodb_life;
 mod mysql_8;
 mod observed;
 mod postgres_awkward;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lastgood::{Check, CheckStatus, Code, DoctorReport};
+use lastgood::{Check, CheckStatus, Code, Doctor, DoctorReport};
 use testkit::{Authority, MariaDb, MariaDbSetup, MySql8, Sha2};
 
 use crate::world::{World, must_fail};
@@ -53,10 +53,19 @@ async fn the_doctor_finds_nothing_wrong_with_an_account_that_may_do_everything()
         ("consistency", "BACKUP STAGE"),
         ("not_transactional", "one moment"),
         ("objects", "1 tables"),
+        ("database_clock", "agree"),
     ] {
         found(&report, name, CheckStatus::Pass, thing);
     }
     found(&report, "authentication", CheckStatus::Warn, "mysql_native_password");
+    for (table, index, status, thing) in [
+        ("item", "item.by_name", CheckStatus::Pass, "all 2"),
+        ("around_whole.items", "by_names", CheckStatus::Fail, "not there: index by_names"),
+    ] {
+        let mut required = Doctor::default();
+        (required.tables, required.indexes) = (vec![table.to_owned()], vec![index.to_owned()]);
+        found(&world.builder(&url).doctor_for(required).await, "required", status, thing);
+    }
     assert_eq!((server.schema("around_whole"), server.content("around_whole")), before);
     server.drop("around_whole");
 }
@@ -88,7 +97,7 @@ async fn the_least_privileges_give_a_backup_that_says_what_it_cannot_see() {
     found(&report, "privileges", CheckStatus::Warn, "may not see routines of others");
     let report = examine(&world, &url("nobody")).await;
     found(&report, "privileges", CheckStatus::Fail, "no table");
-    found(&report, "objects", CheckStatus::Warn, "");
+    found(&report, "objects", CheckStatus::Warn, "log: a backup fails");
 
     for (user, unseen) in [("least", "routines of others"), ("reader", "triggers, events")] {
         let world = World::new();
@@ -236,7 +245,7 @@ async fn statistics_tell_what_the_server_knows_and_the_account_may_see() {
     assert!(connections.used >= 1 && connections.allowed > connections.used, "{stats:?}");
     assert_eq!(stats.largest_tables[0].name, "item");
     assert_eq!(stats.largest_tables[0].rows, 1000);
-    assert!(stats.slow_queries.iter().any(|q| q.query.contains("`item` WHERE `id` > ?") && q.calls == 1), "{stats:?}");
+    assert!(stats.slow_queries.iter().any(|q| q.query.contains("FROM `item` WHERE ") && q.calls == 1), "{stats:?}");
     assert!(stats.unused_indexes.iter().any(|i| i.name == "by_name" && i.table == "item"), "{stats:?}");
     assert_eq!((stats.deadlocks, stats.waiting_locks, stats.replication_lag_seconds), (Some(0), Some(0), None));
     assert!(stats.cache_hit_ratio.is_some_and(|r| (0.0..=1.0).contains(&r)), "{stats:?}");
@@ -256,7 +265,10 @@ async fn statistics_tell_what_the_server_knows_and_the_account_may_see() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_is_read_only_and_says_how_far_it_is() {
     let Some(primary) = MariaDb::start() else { return };
-    let Some(replica) = MariaDb::start_with(&MariaDbSetup::default().set("server-id=2").set("read-only=ON")) else {
+    let Some(replica) = MariaDb::start_with(&MariaDbSetup::default().set("server-id=2").set("read-only=ON").set(
+        // Its accounts stay its own.
+        "replicate-wild-do-table=repl.%",
+    )) else {
         return;
     };
     let world = World::new();

@@ -206,10 +206,11 @@ async fn definers_are_left_out_on_request_and_users_always() {
     shop(server, "script_owned");
     server.sql("script_owned", "CREATE DEFINER=`gone`@`nowhere` VIEW foreign_view AS SELECT 1 AS one");
     let file = old_script(server, &["script_owned"], &world.path("old"), "owned.sql");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let with_users =
-        format!("CREATE USER x IDENTIFIED BY 'y';\nGRANT SELECT ON *.* TO x;\nSET GLOBAL max_connections = 1;\n{text}");
-    std::fs::write(&file, with_users).unwrap();
+    // A script is no text: binary values stand in it as they are.
+    let script = std::fs::read(&file).unwrap();
+    let users = b"CREATE USER x IDENTIFIED BY 'y';\nGRANT SELECT ON *.* TO x;\nSET GLOBAL max_connections = 1;\n";
+    std::fs::write(&file, [&users[..], &script].concat()).unwrap();
+    std::fs::remove_file(file.with_extension("sql.sha256")).unwrap();
     let vault = old_store(&world.path("old")).await;
     server.drop("script_ownerless");
     let restored =

@@ -170,7 +170,7 @@ async fn a_backup_of_a_database_in_use_shows_one_moment_whatever_the_account_may
         }
         server.sql("", &format!("DROP USER {account}@'%'"));
     }
-    writer.kill().unwrap();
+    server.end_sessions("life_busy");
     writer.wait().unwrap();
     server.drop("life_busy_restored");
     server.drop("life_busy");
@@ -274,14 +274,17 @@ async fn definers_are_kept_mapped_or_dropped() {
     server.sql("", "CREATE OR REPLACE USER definer_old@'%'; CREATE OR REPLACE USER definer_new@'%'");
     server.sql(
         "definers",
-        "CREATE DEFINER=definer_old@'%' VIEW v AS SELECT 1 AS a; CREATE DEFINER=definer_old@'%' PROCEDURE p() SELECT 1",
+        "CREATE DEFINER=definer_old@'%' VIEW v AS SELECT 1 AS a; CREATE DEFINER=definer_old@'%' PROCEDURE p() SELECT 1;
+         CREATE DEFINER=definer_old@'%' EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DO SELECT 1",
     );
     let world = World::new();
     let vault = world.vault(&server.url("definers")).await;
     vault.backup().await.unwrap();
     let definers = || {
         let sql = "SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE() \
-            UNION SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()";
+            UNION SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() \
+            UNION SELECT CONCAT(DEFINER, IF(STATUS = 'ENABLED', '', STATUS)) FROM information_schema.EVENTS \
+            WHERE EVENT_SCHEMA = DATABASE()";
         server.sql("definers_restored", sql).trim().to_owned()
     };
     let restore = || {
@@ -378,7 +381,7 @@ async fn migrations_beside_a_backup_wait_for_it_or_fail_it() {
             Err(e) => assert_eq!(e.code(), Code::DatabaseChanged, "{e}"),
         }
     }
-    migrating.kill().unwrap();
+    server.end_sessions("life_ddl");
     migrating.wait().unwrap();
     println!("{made} of 5 backups were made beside the migrations");
     // Nothing of ours is in anybody's way afterwards.

@@ -12,7 +12,7 @@ use super::catalog::{Catalog, Kind, Object};
 use super::connect::Session;
 use super::failure::{failure, number};
 use super::keys::Steps;
-use super::program::{RESET, disabled, settings, with_definer};
+use super::program::{RESET, definer, disabled, settings, with_definer};
 use super::quote::{ident, literal, qualified};
 
 /// Creates sequences and tables in the session's database, with the keys that do not wait for rows.
@@ -109,9 +109,11 @@ pub(super) async fn programs(
 }
 
 /// Lets those events begin that were on.
-pub(super) async fn enable_events(session: &mut Session, catalog: &Catalog) -> Result<()> {
+pub(super) async fn enable_events(session: &mut Session, catalog: &Catalog, options: &RestoreOptions) -> Result<()> {
     for event in catalog.of(Kind::Event).filter(|e| disabled(&e.sql) != e.sql) {
-        let sql = format!("ALTER EVENT {} ENABLE", ident(&event.name));
+        // Who alters an event becomes its definer, unless one is named.
+        let definer = definer(event, options.no_owner, &options.map).unwrap_or_default();
+        let sql = format!("ALTER {definer} EVENT {} ENABLE", ident(&event.name));
         session.execute(&sql, &format!("enabling {}", event.describe())).await?;
     }
     Ok(())

@@ -7,8 +7,8 @@ use mysql_async::{Conn, DriverError, Error as MyError, Row, Value};
 
 use crate::error::{Code, Error, Result};
 
-use super::address::{Address, SslMode};
-use super::failure::failure;
+use super::address::{Address, SslMode, Tls};
+use super::failure::{failure, is_of_another_name};
 use super::session::settings;
 pub(super) use super::session::{Role, Version};
 
@@ -101,17 +101,28 @@ impl Server {
         for path in self.address.files() {
             std::fs::File::open(path).map_err(|e| Error::local(path, e))?;
         }
-        let tls = self.address.ssl != SslMode::Disabled;
+        let mode = self.address.ssl;
         let attempt = |tls| Conn::new(self.address.options(tls, inside));
-        let connected = match attempt(tls).await {
-            Err(MyError::Driver(DriverError::NoClientSslFlagFromServer)) if self.address.ssl == SslMode::Preferred => {
-                attempt(false).await
+        let connected = match attempt(if mode == SslMode::Disabled { Tls::None } else { Tls::Host }).await {
+            Err(MyError::Driver(DriverError::NoClientSslFlagFromServer)) if mode == SslMode::Preferred => {
+                attempt(Tls::None).await
             }
+            Err(e) if mode == SslMode::VerifyCa && is_of_another_name(&e) => attempt(Tls::AnyName).await,
             other => other,
         };
-        connected.map_err(|e| failure(format_args!("connecting to {self}"), e))
+        connected.map_err(|e| match e {
+            MyError::Driver(DriverError::UnexpectedPacket { payload }) if payload.first() == Some(&AUTH_SWITCH) => {
+                let message = format!("connecting to {self}: the server did not let {} in", self.address.user());
+                Error::new(Code::DatabaseDenied, message)
+                    .next("check the password; of several ways to authenticate, the account's first one is taken")
+            }
+            e => failure(format_args!("connecting to {self}"), e),
+        })
     }
 }
+
+/// What a server begins its answer with when it asks for another way to authenticate; the driver follows once.
+const AUTH_SWITCH: u8 = 0xFE;
 
 /// The server's number for a variable that it does not know.
 const UNKNOWN_VARIABLE: u16 = 1193;

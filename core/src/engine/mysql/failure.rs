@@ -92,6 +92,14 @@ fn is_tls(text: &str) -> bool {
         .any(|word| text.contains(word))
 }
 
+/// Whether the server's certificate is good, and for another name.
+pub(super) fn is_of_another_name(e: &MyError) -> bool {
+    matches!(e, MyError::Io(IoError::Tls(_) | IoError::Io(_))) && ANOTHER_NAME.iter().any(|w| e.to_string().contains(w))
+}
+
+/// The words of rustls.
+const ANOTHER_NAME: [&str; 2] = ["not valid for name", "NotValidForName"];
+
 /// A connection that cannot be had protected as asked.
 fn untrusted(doing: &impl Display, text: &str) -> Error {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -99,7 +107,7 @@ fn untrusted(doing: &impl Display, text: &str) -> Error {
         "give the server a certificate (ssl_cert, ssl_key); only in a trusted network give ssl-mode=disabled"
     } else if has(&["fatal alert"]) {
         "the server refuses our side: give the client certificate and key it asks for (ssl-cert, ssl-key)"
-    } else if has(&["not valid for name", "NotValidForName"]) {
+    } else if has(&ANOTHER_NAME) {
         "connect by a name that is in the server's certificate, or let it be issued for this one"
     } else if has(&["expired", "Expired"]) {
         "renew the server's certificate"
@@ -124,6 +132,7 @@ fn classify(code: u16) -> (Code, &'static str) {
         1045 | 1698 => {
             (Code::DatabaseDenied, "check the account and its password, and from which hosts it may connect")
         }
+        3118 | 4151 => (Code::DatabaseDenied, "the account is locked: ALTER USER … ACCOUNT UNLOCK"),
         1130 => (Code::DatabaseDenied, "let the account connect from this host"),
         1129 => (Code::DatabaseDenied, "the server blocked this host after many errors: FLUSH HOSTS, then try again"),
         1862 | 1820 => (Code::DatabaseDenied, "the account's password has expired: give it a new one"),

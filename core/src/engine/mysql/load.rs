@@ -326,7 +326,7 @@ impl Target for MyTarget {
         }
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
         if !self.options.rehearsal {
-            build::enable_events(&mut session, &restore.catalog).await?;
+            build::enable_events(&mut session, &restore.catalog, &self.options).await?;
         }
         if !self.options.no_privileges {
             let names = (restore.catalog.database.as_str(), self.server.database());
@@ -356,7 +356,7 @@ impl Target for MyTarget {
         let session = self.appear(session, &name, exists).await?;
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
         let mut session = session;
-        build::enable_events(&mut session, &restore.catalog).await?;
+        build::enable_events(&mut session, &restore.catalog, &self.options).await?;
         session.close().await;
         Ok((Promoted::default(), Vec::new()))
     }

@@ -59,18 +59,24 @@ pub(super) fn one_line_ends(sql: &str) -> String {
 pub(super) fn with_definer(object: &Object, no_owner: bool, map: &Mapping) -> String {
     let Some((start, end)) = definer_at(&object.sql) else { return object.sql.clone() };
     let (before, after) = (&object.sql[..start], &object.sql[end..]);
-    if no_owner {
-        return format!("{before}{}", after.trim_start());
+    match definer(object, no_owner, map) {
+        Some(definer) => format!("{before}{definer}{after}"),
+        None => format!("{before}{}", after.trim_start()),
     }
+}
+
+/// `DEFINER=…` as the target is to have it. None: whoever restores.
+pub(super) fn definer(object: &Object, no_owner: bool, map: &Mapping) -> Option<String> {
+    let (start, end) = definer_at(&object.sql).filter(|_| !no_owner)?;
     let user = object.definer.rsplit_once('@').map_or(object.definer.as_str(), |(user, _)| user);
-    match map.owners.get(&object.definer).or_else(|| map.owners.get(user)) {
-        Some(to) if to.contains('@') => format!("{before}DEFINER={}{after}", account(to)),
+    Some(match map.owners.get(&object.definer).or_else(|| map.owners.get(user)) {
+        Some(to) if to.contains('@') => format!("DEFINER={}", account(to)),
         Some(to) => {
             let host = object.definer.rsplit_once('@').map_or("%", |(_, host)| host);
-            format!("{before}DEFINER={}{after}", account(&format!("{to}@{host}")))
+            format!("DEFINER={}", account(&format!("{to}@{host}")))
         }
-        None => object.sql.clone(),
-    }
+        None => object.sql[start..end].to_owned(),
+    })
 }
 
 /// Where `DEFINER=…` stands in a statement.

@@ -65,7 +65,7 @@ impl Live<'_> {
         let sql = format!("ALTER DATABASE {} CHARACTER SET {charset} COLLATE {collation}", ident(name));
         session.execute(&sql, "setting the database's collation").await?;
         warnings.extend(build::programs(&mut session, restored, self.options).await?);
-        build::enable_events(&mut session, restored).await?;
+        build::enable_events(&mut session, restored, self.options).await?;
         drop_database(&mut session, self.staging).await?;
         session.close().await;
         let restored_name = suffix.restored(name, NAME_LENGTH);
@@ -78,7 +78,7 @@ impl Live<'_> {
         enter(session, database).await?;
         build::programs(session, catalog, &RestoreOptions::default()).await?;
         if events {
-            build::enable_events(session, catalog).await?;
+            build::enable_events(session, catalog, &RestoreOptions::default()).await?;
         }
         Ok(())
     }

@@ -26,6 +26,9 @@ const ATTEMPTS: usize = 8;
 /// How long commits, and whoever waits behind us, are held up at most while a lock is being waited for, in seconds.
 const LOCK_WAIT: u32 = 10;
 
+/// The shortest time that all servers wait for a lock, in seconds.
+const SHORT_WAIT: u32 = 1;
+
 /// A snapshot, and the definitions in it.
 pub(super) struct Taken {
     /// Keeps every table as it is until it ends its transaction.
@@ -81,9 +84,10 @@ impl Taken {
             return Err(Error::new(Code::TooManyConnections, format!("{server} has no connection left for reading"))
                 .next("use fewer jobs, or raise max_connections"));
         }
-        // All at once: whoever waits to change a table lets nobody at it who comes later.
-        let all = std::iter::once(&mut guard).chain(&mut readers);
-        try_join_all(all.map(|session| touch(session, database, &tables))).await?;
+        // The guard alone waits for a migration to end. The others come right behind it: a migration that began in between
+        // waits for the guard and lets nobody at the table who comes later, so waiting for it is of no use.
+        touch(&mut guard, database, &tables, LOCK_WAIT).await?;
+        try_join_all(readers.iter_mut().map(|reader| touch(reader, database, &tables, SHORT_WAIT))).await?;
         let before = catalog::fingerprint(&mut session, database).await?;
         let hold = hold(&mut session, database, &tables).await?;
         if hold == Hold::Nothing {
@@ -125,7 +129,7 @@ async fn lock_instance(session: &mut Session) -> Result<()> {
     if session.version.mariadb || session.version.number < (8, 0, 0) {
         return Ok(());
     }
-    session.execute(&lock_wait(), "setting up the session").await?;
+    session.execute(&lock_wait(LOCK_WAIT), "setting up the session").await?;
     match session.conn.query_drop("LOCK INSTANCE FOR BACKUP").await {
         Err(e) if is_denied(&e) => Ok(()),
         Err(e) if number(&e) == Some(LOCK_WAIT_TIMEOUT) => Err(changed("a migration is running")),
@@ -133,8 +137,9 @@ async fn lock_instance(session: &mut Session) -> Result<()> {
     }
 }
 
-fn lock_wait() -> String {
-    format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}")
+/// `seconds` is how long statements of the session wait for the locks of others.
+fn lock_wait(seconds: u32) -> String {
+    format!("SET SESSION lock_wait_timeout = {seconds}")
 }
 
 /// The names of all tables, views and sequences.
@@ -159,8 +164,8 @@ async fn open(session: &mut Session, database: &str, tables: &[TableData]) -> Re
 
 /// Makes sure that no table is changed, emptied or dropped until the session's transaction ends. Rows can be written as
 /// before. Finds out as well whether the tables may be read, before anything else is done.
-async fn touch(session: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
-    session.execute(&lock_wait(), "setting up the session").await?;
+async fn touch(session: &mut Session, database: &str, tables: &[TableData], wait: u32) -> Result<()> {
+    session.execute(&lock_wait(wait), "setting up the session").await?;
     session.execute("START TRANSACTION READ ONLY", "opening the snapshot").await?;
     let mut closed = Vec::new();
     for table in tables {
@@ -187,7 +192,7 @@ async fn touch(session: &mut Session, database: &str, tables: &[TableData]) -> R
 
 /// Holds commits back, by the first way that the account may take.
 async fn hold(session: &mut Session, database: &str, tables: &[TableData]) -> Result<Hold> {
-    session.execute(&lock_wait(), "setting up the session").await?;
+    session.execute(&lock_wait(LOCK_WAIT), "setting up the session").await?;
     let names: Vec<String> = tables.iter().map(|t| format!("{} READ", qualified(database, &t.name))).collect();
     let mut ways = Vec::new();
     if session.version.is_mariadb(10, 4) {

@@ -33,9 +33,27 @@ pub(super) fn strength(open: &OpenKeys, opened: Check) -> Check {
     }
 }
 
+const ROTATION: &str = "key_rotation";
+const BACKUPS: &str = "key_backups";
+
+/// The checks of a store that is not there yet.
+pub(super) fn none_yet() -> [Check; 2] {
+    [ROTATION, BACKUPS].map(|name| Check::pass(name, "nothing is under a key yet"))
+}
+
+/// What there is to say of one of them where there is no key to look at.
+fn without(name: &str, keys: &Keys) -> Check {
+    match keys {
+        Keys::Unencrypted => Check::pass(name, "the store has no keys"),
+        Keys::Sealing { .. } => Check::pass(name, "for a host that holds the key to say"),
+        Keys::Locked { .. } | Keys::Open(_) => Check::not_checked(name, "the store cannot be opened"),
+    }
+}
+
 /// Whether a rotation waits, or stopped half-way.
-pub(super) async fn rotation(repository: &Repository, open: &OpenKeys) -> Check {
-    const NAME: &str = "key_rotation";
+pub(super) async fn rotation(repository: &Repository, keys: &Keys) -> Check {
+    const NAME: &str = ROTATION;
+    let Keys::Open(open) = keys else { return without(NAME, keys) };
     match in_time("reading the key slots", look(repository, open)).await {
         Ok(Some((what, next))) => Check::warn(NAME, what, next),
         Ok(None) => Check::pass(NAME, "no rotation is going on; every key slot opens every backup"),
@@ -87,8 +105,8 @@ async fn look(repository: &Repository, open: &OpenKeys) -> Result<Option<(String
 
 /// Whether the key opens the newest backups, and whether earlier epochs open or have known any.
 pub(super) async fn backups(session: &Arc<Session>) -> Check {
-    const NAME: &str = "key_backups";
-    let Keys::Open(open) = &session.keys else { return Check::not_checked(NAME, "nothing is open") };
+    const NAME: &str = BACKUPS;
+    let Keys::Open(open) = &session.keys else { return without(NAME, &session.keys) };
     let ids = match in_time("listing backups", session.committed()).await {
         Ok(ids) => ids,
         Err(e) => return Check::failed(NAME, &e),

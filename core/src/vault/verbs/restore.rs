@@ -156,8 +156,8 @@ impl Perform for Restore {
             map: self.map,
             clean: self.clean,
             no_superuser: self.no_superuser,
-            rehearsal: false,
             from_database: self.from_database,
+            rehearsal: false,
         };
         if let Some(artifact) = vault.artifact(&self.backup, self.artifact_passphrase).await? {
             if self.promote || self.globals {

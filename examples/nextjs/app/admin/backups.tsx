@@ -26,6 +26,7 @@ const phases: Record<Progress['phase'], string> = {
   loading: 'restoring into a scratch database',
   finishing: 'building indexes',
   comparing: 'comparing every row',
+  reencrypting: 'reencrypting under the newest key',
 }
 
 const done = {

@@ -2,11 +2,12 @@
 
 use crate::engine::findings::listed;
 use crate::engine::mysql::catalog;
-use crate::engine::mysql::catalog::tables;
+use crate::engine::mysql::catalog::tables::{self, TableData};
 use crate::engine::mysql::privileges::{Hidden, Privileges};
-use crate::engine::mysql::quote::literal;
+use crate::engine::mysql::quote::{ident, literal, qualified};
 use crate::engine::mysql::select::Picks;
-use crate::error::Result;
+use crate::engine::{self, DoctorOptions};
+use crate::error::{Code, Result};
 use crate::report::Check;
 
 use super::Visit;
@@ -83,6 +84,12 @@ pub(super) async fn objects(v: &mut Visit<'_>) -> Result<Check> {
     let database = v.server.database().to_owned();
     let tables = tables::read(&mut v.session, &database).await?;
     let (catalog, warnings) = catalog::read(&mut v.session, &database, &tables, &Picks::default()).await?;
+    let closed = closed(v, &tables).await?;
+    if !closed.is_empty() {
+        let message = format!("{}: a backup fails, because the account may not read these tables", listed(&closed));
+        let next = format!("GRANT SELECT ON {}.* to the account, or exclude the tables", ident(&database));
+        return Ok(Check::warn(NAME, message, next));
+    }
     let found: Vec<String> = warnings.into_iter().map(|w| w.message).collect();
     if found.is_empty() {
         let count = catalog.objects.len();
@@ -96,4 +103,43 @@ pub(super) async fn objects(v: &mut Visit<'_>) -> Result<Check> {
         found.join("; "),
         "each is a warning in the manifest; `strict` makes unsupported objects an error",
     ))
+}
+
+/// The tables that can be seen and not be read.
+async fn closed(v: &mut Visit<'_>, tables: &[TableData]) -> Result<Vec<String>> {
+    let mut closed = Vec::new();
+    if v.privileges.as_ref().is_some_and(|privileges| privileges.has("SELECT")) {
+        return Ok(closed);
+    }
+    for table in tables {
+        let columns: Vec<&str> = table.columns.iter().map(|c| c.select.as_str()).collect();
+        let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
+        let sql = format!("SELECT {columns} FROM {} LIMIT 0", qualified(v.server.database(), &table.name));
+        match v.session.execute(&sql, "looking at a table").await {
+            Ok(()) => {}
+            Err(e) if e.code() == Code::DatabaseDenied => closed.push(table.name.clone()),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(closed)
+}
+
+/// Looks for what the caller requires: a table or view `orders`, an index `by_day` or `orders.by_day`; before each the
+/// database may stand.
+pub(super) async fn required(v: &mut Visit<'_>, options: &DoctorOptions) -> Result<Check> {
+    let database = v.server.database().to_owned();
+    let schema = literal(&database);
+    let tables = format!("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema}");
+    let indexes = format!(
+        "SELECT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {schema} \
+         UNION SELECT CONCAT(TABLE_NAME, '.', INDEX_NAME) FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {schema}"
+    );
+    let mut missing = Vec::new();
+    for (kind, sql, wanted) in [("table", tables, &options.tables), ("index", indexes, &options.indexes)] {
+        let there = v.column(&sql).await?;
+        let has = |name: &str| there.iter().any(|t| t == name);
+        let short = |name: &str| name.strip_prefix(&database).and_then(|rest| rest.strip_prefix('.')).is_some_and(has);
+        missing.extend(wanted.iter().filter(|name| !has(name) && !short(name)).map(|name| format!("{kind} {name}")));
+    }
+    Ok(engine::required(options, &missing).unwrap_or_else(|| Check::pass("required", "nothing is required")))
 }

@@ -15,7 +15,7 @@ use super::privileges::Privileges;
 use super::stats::careful;
 
 /// The checks in their order; the first one stands for the connection itself.
-const CHECKS: [&str; 12] = [
+const CHECKS: [&str; 13] = [
     "database",
     "tls",
     "authentication",
@@ -28,6 +28,7 @@ const CHECKS: [&str; 12] = [
     "consistency",
     "not_transactional",
     "objects",
+    "database_clock",
 ];
 
 /// An open connection, and what is known of the server so far.
@@ -79,5 +80,9 @@ async fn visit(server: &Server, options: &DoctorOptions) -> Result<Vec<Check>, E
     findings.add("consistency", contents::consistency(v)).await;
     findings.add("not_transactional", contents::not_transactional(v)).await;
     findings.add("objects", contents::objects(v)).await;
+    findings.add("database_clock", server::clock(v)).await;
+    if !(options.tables.is_empty() && options.indexes.is_empty()) {
+        findings.add("required", contents::required(v, options)).await;
+    }
     Ok(findings.ended())
 }

@@ -1,5 +1,6 @@
 //! The way to the server, and the server itself.
 
+use crate::engine::findings::clocks;
 use crate::engine::mysql::address::SslMode;
 use crate::engine::mysql::quote::literal;
 use crate::engine::mysql::stats::replication;
@@ -174,4 +175,10 @@ pub(super) async fn local_infile(v: &mut Visit<'_>) -> Result<Check> {
             "SET GLOBAL local_infile = ON for the time of a restore",
         ),
     })
+}
+
+pub(super) async fn clock(v: &mut Visit<'_>) -> Result<Check> {
+    let before = jiff::Timestamp::now().as_second();
+    let [theirs] = v.row("SELECT CAST(UNIX_TIMESTAMP() AS SIGNED)").await?;
+    Ok(clocks(before, theirs.parse().unwrap_or(before)))
 }

@@ -32,28 +32,30 @@ const BEGINNINGS: [&[u8]; 4] = [b"-- MySQL dump ", b"-- MariaDB dump ", b"/*!999
 /// What a script for these servers holds near its beginning, and one for others hardly.
 const TELLING: [&str; 5] = ["/*!", "/*M!", "`", "\nDELIMITER ", " ENGINE="];
 
+/// Bytes of text that are enough to tell a script by.
+const ENOUGH: usize = 256;
+
 /// Whether a file begins as text does.
 pub(super) fn is_text(head: &[u8]) -> bool {
-    text(head).is_some()
+    let text = text(head);
+    // The head may end within a character.
+    !text.is_empty() && std::str::from_utf8(&head[text.len()..]).is_err_and(|e| e.error_len().is_none())
+        || text.len() == head.len() && !head.is_empty()
 }
 
-fn text(head: &[u8]) -> Option<&str> {
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        // The head may end within a character.
-        Err(e) if e.error_len().is_none() => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default(),
-        Err(_) => return None,
-    };
-    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    Some(text).filter(|text| !text.is_empty() && text.chars().all(plain))
+/// What is text at the beginning.
+fn text(head: &[u8]) -> &str {
+    let valid = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    &valid[..valid.find(control).unwrap_or(valid.len())]
 }
 
 /// Whether a file begins as a script for MySQL or MariaDB does, and as no other.
 pub(super) fn is_script(head: &[u8]) -> bool {
-    BEGINNINGS.iter().any(|beginning| head.starts_with(beginning))
-        || text(head).is_some_and(|text| {
-            TELLING.iter().any(|telling| text.contains(telling)) && !text.contains("PostgreSQL database")
-        })
+    // Values without `--hex-blob` are no text, and may stand near the beginning.
+    let text = text(head);
+    let tells = || TELLING.iter().any(|telling| text.contains(telling)) && !text.contains("PostgreSQL database");
+    BEGINNINGS.iter().any(|beginning| head.starts_with(beginning)) || text.len() >= head.len().min(ENOUGH) && tells()
 }
 
 /// A script as the one data file of a dump. It is checked to be whole, and to hold nothing that is refused, as it passes.

@@ -41,7 +41,7 @@ enum Setting {
 impl Modes {
     /// Whether a backslash escapes the next byte between these quotes.
     pub(super) fn backslashes_escape(&self, quote: u8) -> bool {
-        !self.no_backslash_escapes && !(quote == b'"' && self.ansi_quotes)
+        !(self.no_backslash_escapes || quote == b'"' && self.ansi_quotes)
     }
 
     /// Whether this byte begins a character of two.

@@ -29,6 +29,9 @@ const TRANSACTION: usize = 16 << 20;
 const START: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES', time_zone = @@global.time_zone, \
     foreign_key_checks = 0, unique_checks = 0, autocommit = 0";
 
+/// What dump tools let their scripts set first, unless they were told to leave that out (`--compact`).
+const OF_TOOL: &str = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'";
+
 /// What of a script is run, and how.
 #[derive(Debug, Clone, Default)]
 pub(in crate::engine::mysql) struct Rules {
@@ -180,7 +183,11 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn all(&mut self, conn: &mut Conn) -> Result<()> {
-        while let Some(statement) = self.source.next().await? {
+        let mut next = self.source.next().await?;
+        if self.source.splitter.is_of_tool() {
+            execute(conn, OF_TOOL, "beginning the script").await?;
+        }
+        while let Some(statement) = next {
             let kind = kind(&statement.sql);
             match kind {
                 Kind::Insert if self.sections.active() => self.batch.add(conn, statement).await?,
@@ -189,6 +196,7 @@ impl Run<'_> {
                     self.statement(conn, statement, kind).await?;
                 }
             }
+            next = self.source.next().await?;
         }
         self.batch.commit(conn).await?;
         self.sections.finish()

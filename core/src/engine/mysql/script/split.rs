@@ -46,6 +46,8 @@ pub(super) struct Splitter {
     modes: Modes,
     /// Dumps that were begun and not completed, by their remarks.
     open: u32,
+    /// Whether it begins as dumps do, and nothing else.
+    of_tool: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +93,17 @@ impl Default for Splitter {
             delimiter: b";".to_vec(),
             modes: Modes::default(),
             open: 0,
+            of_tool: false,
         }
     }
 }
 
 impl Splitter {
+    /// Whether a dump tool wrote the script, as far as that was seen.
+    pub(super) fn is_of_tool(&self) -> bool {
+        self.of_tool
+    }
+
     /// Gives it more bytes, once [`Self::next`] has none left.
     pub(super) fn feed(&mut self, piece: Bytes) {
         debug_assert_eq!(self.at, self.piece.len());
@@ -169,13 +177,13 @@ impl Splitter {
                 if byte == b'\n' {
                     let text = std::mem::take(text);
                     self.remark(&text);
-                    self.to_plain();
+                    self.end_mode();
                 }
             }
             Mode::Opening { m } => match byte {
                 b'!' => {
                     self.statement.push(byte);
-                    self.to_plain();
+                    self.end_mode();
                 }
                 b'M' if !*m => {
                     self.statement.push(byte);
@@ -198,14 +206,14 @@ impl Splitter {
                 let ended = *star && byte == b'/';
                 *star = byte == b'*';
                 if ended {
-                    self.to_plain();
+                    self.end_mode();
                 }
             }
             Mode::Sandbox { star } => {
                 let ended = *star && byte == b'/';
                 *star = byte == b'*';
                 if ended {
-                    self.to_plain();
+                    self.end_mode();
                 }
             }
             Mode::Quoted { quote, escapes, skip } => {
@@ -214,7 +222,7 @@ impl Splitter {
                     *skip = false;
                 } else if byte == *quote {
                     // A doubled quote is the end of one text and the beginning of another one.
-                    self.to_plain();
+                    self.end_mode();
                 } else {
                     *skip = (*escapes && byte == b'\\') || self.modes.is_lead(byte);
                 }
@@ -233,7 +241,7 @@ impl Splitter {
                     return Err(refused(self.line, "DELIMITER names nothing that could be one"));
                 }
                 self.delimiter = delimiter.as_bytes().to_vec();
-                self.to_plain();
+                self.end_mode();
             }
         }
         self.check_length()?;
@@ -283,6 +291,7 @@ impl Splitter {
             b'\\' if SANDBOX.iter().any(|sandbox| self.statement[..before].ends_with(sandbox)) => {
                 let begin = self.statement.windows(2).rposition(|two| two == b"/*").unwrap_or(0);
                 self.statement.truncate(begin);
+                self.of_tool = true;
                 self.mode = Mode::Sandbox { star: false };
             }
             b'\\' => {
@@ -309,7 +318,7 @@ impl Splitter {
         if opening == 0 { Ok(None) } else { self.step(byte) }
     }
 
-    fn to_plain(&mut self) {
+    fn end_mode(&mut self) {
         (self.mode, self.plain) = (Mode::Plain, 0);
     }
 
@@ -328,6 +337,7 @@ impl Splitter {
     fn remark(&mut self, text: &[u8]) {
         if BEGIN.iter().any(|begin| text.starts_with(begin)) {
             self.open += 1;
+            self.of_tool = true;
         } else if text.starts_with(END) {
             self.open = self.open.saturating_sub(1);
         }

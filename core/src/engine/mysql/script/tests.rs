@@ -139,6 +139,8 @@ fn scripts_are_told_from_those_of_other_databases() {
     assert!(!is_script(b"--\n-- PostgreSQL database dump\n--\nSELECT '`';"));
     assert!(!is_script(b"\x1f\x8b\x08`"));
     assert!(!is_script(b"SELECT 1;"));
+    let raw = [&b"INSERT INTO `t` VALUES (1);\n".repeat(20)[..], b"INSERT INTO `t` VALUES ('\xff\x00');\n"].concat();
+    assert!(is_script(&raw) && !is_text(&raw) && !is_script(&raw[500..]));
     assert!(is_text(b"SELECT 1;\r\n\xc3"));
     assert!(!is_text(b""));
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead, Read};
 use bytes::Bytes;
 
 use crate::engine::StoredFile;
-use crate::engine::stock::{About, StockDump, StockFolder};
+use crate::engine::stock::{About, Ending, StockDump, StockFolder};
 use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 
@@ -93,11 +93,11 @@ pub(crate) fn open_folder(toc: &[u8], names: &[String]) -> Result<StockFolder> {
 }
 
 /// Rows of COPY end with a mark of their own.
-fn ends(archive: &Archive) -> HashMap<String, &'static [u8]> {
+fn ends(archive: &Archive) -> HashMap<String, Ending> {
     let copied =
         |entry: &&Entry| entry.desc == "TABLE DATA" && entry.copy.as_ref().is_some_and(|copy| !copy.is_empty());
     let files = archive.entries.iter().filter(copied).filter_map(|entry| entry.file.clone());
-    files.map(|file| (file, END_OF_COPY.as_slice())).collect()
+    files.map(|file| (file, Ending::With(END_OF_COPY))).collect()
 }
 
 fn about(format: &'static str, header: &Header) -> About {

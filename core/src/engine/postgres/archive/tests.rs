@@ -192,6 +192,9 @@ fn custom(compression: u8, compress: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     for piece in plan.pieces {
         match piece {
             crate::engine::stock::Piece::Bytes(bytes) => out.extend(bytes),
+            crate::engine::stock::Piece::Summed(_) | crate::engine::stock::Piece::End(_) => {
+                panic!("of mongodump alone")
+            }
             crate::engine::stock::Piece::File(name) => {
                 let raw = &files.iter().find(|f| f.0 == name).unwrap().1;
                 for chunk in compress(raw).chunks(100) {

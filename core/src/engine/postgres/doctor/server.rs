@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgSslMode;
 
+use crate::engine::findings::clocks;
 use crate::error::Result;
 use crate::report::Check;
 
@@ -133,21 +134,9 @@ pub(super) async fn locks(v: &mut Visit<'_>) -> Result<Check> {
     Ok(Check::pass(NAME, message))
 }
 
-/// Compares the server's clock with this host's: backups are named by this one, and say what they bring back by that one.
 pub(super) async fn clock(v: &mut Visit<'_>) -> Result<Check> {
-    const NAME: &str = "database_clock";
-    const NEAR: i64 = 60;
     let before = jiff::Timestamp::now().as_second();
     let [theirs] =
         v.row("SELECT pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp()))::pg_catalog.int8").await?;
-    let (theirs, after) = (theirs.parse::<i64>().unwrap_or(before), jiff::Timestamp::now().as_second());
-    let (ahead, behind) = (before - theirs, theirs - after);
-    if ahead <= NEAR && behind <= NEAR {
-        return Ok(Check::pass(NAME, "this host's clock and the server's agree"));
-    }
-    let (off, word) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
-    let message = format!(
-        "this host's clock is {off} s {word} the server's: the moments that backups bring back look wrong by that"
-    );
-    Ok(Check::warn(NAME, message, "set both clocks by NTP (chrony, systemd-timesyncd)"))
+    Ok(clocks(before, theirs.parse().unwrap_or(before)))
 }

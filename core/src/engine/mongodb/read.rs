@@ -1,0 +1,149 @@
+//! Reads a range of a collection's documents, as the bytes that the server sent.
+
+use futures::{Stream, StreamExt as _};
+use mongodb::bson::{Bson, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use mongodb::options::{FindOptions, Hint};
+use mongodb::raw_batch_cursor::RawBatch;
+use mongodb::{ClientSession, Collection};
+
+use super::catalog;
+use super::failure::{failure, is_lost_cursor};
+use super::plan::Range;
+use crate::error::{Code, Error, Result};
+
+/// Bytes of documents that a server is asked for at once, about. It sends up to 16 MiB of its own accord.
+const BATCH: u64 = 2 << 20;
+
+/// What is read, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) collection: Collection<RawDocumentBuf>,
+    pub(super) range: Range,
+    /// Bytes of a document, on average.
+    pub(super) document_bytes: u64,
+    pub(super) order: Order,
+}
+
+/// In which order documents come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By `_id`, so that a cursor that is lost can be taken up where it was, and no document is met twice.
+    Id,
+    /// As they were inserted.
+    Natural,
+}
+
+impl Reading {
+    /// How a collection's documents are read.
+    pub(super) fn new(server: &super::connect::Server, collection: &catalog::Collection, range: Range) -> Option<Self> {
+        let data = collection.data.as_deref()?;
+        // Neither of these has the index that order by `_id` needs.
+        let natural = collection.is_capped() || (collection.is_clustered() && range == Range::default());
+        Some(Self {
+            collection: server.database(&collection.database).collection(data),
+            range,
+            document_bytes: collection.bytes / collection.documents.max(1),
+            order: if natural { Order::Natural } else { Order::Id },
+        })
+    }
+
+    fn options(&self) -> FindOptions {
+        let mut options = FindOptions::default();
+        let batch = (BATCH / self.document_bytes.max(1)).clamp(1, 100_000);
+        options.batch_size = u32::try_from(batch).ok();
+        match self.order {
+            Order::Natural => options.hint = Some(Hint::Keys(doc! { "$natural": 1 })),
+            Order::Id => {
+                // Bounds of the index compare values of all types; a filter would compare those of one.
+                options.hint = Some(Hint::Keys(doc! { "_id": 1 }));
+                options.min = self.range.from.clone().map(|id| doc! { "_id": id });
+                options.max = self.range.to.clone().map(|id| doc! { "_id": id });
+            }
+        }
+        options
+    }
+
+    /// The batches of documents, each once; a cursor that the server gave up is taken up again.
+    pub(super) fn batches<'a>(
+        mut self,
+        session: &'a mut ClientSession,
+    ) -> impl Stream<Item = Result<Batch>> + Send + 'a {
+        async_stream::try_stream! {
+            let doing = format!("reading {}", self.collection.namespace());
+            // The document that was read last, to go on from there.
+            let mut last: Option<Bson> = None;
+            'cursors: loop {
+                let mut met = last.clone();
+                if met.is_some() {
+                    self.range.from.clone_from(&met);
+                }
+                let find = self.collection.find(doc! {}).with_options(self.options()).session(&mut *session);
+                let mut cursor = find.batch().await.map_err(|e| failure(&doing, e))?;
+                loop {
+                    let next = cursor.stream(session).next().await;
+                    match next {
+                        None => break 'cursors,
+                        Some(Ok(batch)) => {
+                            let mut batch = Batch { batch, skip: 0 };
+                            let ids = if self.order == Order::Id { batch.ids()? } else { None };
+                            if let Some((first, newest)) = ids {
+                                batch.skip = usize::from(met.take().is_some_and(|met| met == first));
+                                last = Some(newest);
+                            }
+                            yield batch;
+                        }
+                        Some(Err(e)) if is_lost_cursor(&e) && last.is_some() => {
+                            tracing::debug!(%doing, "taking up a cursor that the server gave up");
+                            continue 'cursors;
+                        }
+                        Some(Err(e)) => Err(failure(&doing, e))?,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Documents that came in one answer.
+#[derive(Debug)]
+pub(super) struct Batch {
+    batch: RawBatch,
+    /// Documents at its beginning that were read before.
+    skip: usize,
+}
+
+impl Batch {
+    /// Hands on each document.
+    pub(super) fn each(&self, mut take: impl FnMut(&RawDocument)) -> Result<()> {
+        for (i, document) in self.documents()?.into_iter().enumerate() {
+            match document {
+                Ok(RawBsonRef::Document(document)) if i >= self.skip => take(document),
+                Ok(RawBsonRef::Document(_)) => {}
+                _ => return Err(unexpected()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The `_id` of the first document and of the last one.
+    fn ids(&self) -> Result<Option<(Bson, Bson)>> {
+        let mut documents = self.documents()?.into_iter();
+        let id = |value| match value {
+            Ok(RawBsonRef::Document(document)) => {
+                document.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok())
+            }
+            _ => None,
+        };
+        let Some(first) = documents.next() else { return Ok(None) };
+        let last = documents.last().unwrap_or_else(|| first.clone());
+        Ok(id(first).zip(id(last)))
+    }
+
+    fn documents(&self) -> Result<&RawArray> {
+        self.batch.doc_slices().map_err(|_| unexpected())
+    }
+}
+
+fn unexpected() -> Error {
+    Error::new(Code::DatabaseError, "the server sent a batch that is no list of documents").next("see the server's log")
+}
