@@ -162,7 +162,11 @@ class Api:
         values = [one.get("const") for one in schema["oneOf"]] if "oneOf" in schema else schema["enum"]
         if None in values:
             raise SystemExit(f"generate.py knows no Python type for {name}: {json.dumps(schema)}")
-        return f'{class_name(name)}: TypeAlias = {literal(values)}\n"""{plain(schema.get("description", name))}"""\n'
+        head = f"{class_name(name)}: TypeAlias = "
+        words = literal(values)
+        if len(head + words) > 120:
+            words = words.replace("[", "[\n    ").replace(", ", ",\n    ").replace("]", ",\n]")
+        return f'{head}{words}\n"""{plain(schema.get("description", name))}"""\n'
 
     def data_class(self, name: str, schema: Schema) -> str:
         given = name in self.inputs

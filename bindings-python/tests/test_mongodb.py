@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-
 from lastgood import RefusedError, Vault
 
 if TYPE_CHECKING:

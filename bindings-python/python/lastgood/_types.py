@@ -1017,7 +1017,16 @@ class BackupMapping(Data):
     """Tablespaces."""
 
 
-Phase: TypeAlias = Literal["preparing", "dumping", "committing", "verifying", "loading", "finishing", "comparing", "reencrypting"]
+Phase: TypeAlias = Literal[
+    "preparing",
+    "dumping",
+    "committing",
+    "verifying",
+    "loading",
+    "finishing",
+    "comparing",
+    "reencrypting",
+]
 """What an operation is doing."""
 
 
