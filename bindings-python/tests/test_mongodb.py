@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-
 from lastgood import RefusedError, Vault
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def test_a_database_is_backed_up_verified_drilled_and_restored(
             work_factor=4,
         ) as vault:
             backup = vault.backup()
-            assert (backup.rows, backup.warnings) == (103, [])
+            assert (backup.rows, backup.warnings) == (103, ())
             assert vault.verify("latest").raw_bytes == backup.source_bytes
             assert vault.drill("latest", queries=['{"count": "person"}']).rows == 103
             vault.restore("latest", target=url(copy.name))
