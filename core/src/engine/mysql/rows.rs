@@ -259,12 +259,8 @@ mod tests {
         let columns = [column(Form::Number), column(Form::Text), column(Form::Text), column(Form::Json)];
         let mut out = BytesMut::new();
         let text = b"a'b\\c\nd\re\0f\x1ag\t\"\xff";
-        let values = vec![
-            Value::Bytes(b"-1.5e3".to_vec()),
-            Value::Bytes(text.to_vec()),
-            Value::NULL,
-            Value::Bytes(b"{}".to_vec()),
-        ];
+        let values =
+            [Value::Bytes(b"-1.5e3".to_vec()), Value::Bytes(text.to_vec()), Value::NULL, Value::Bytes(b"{}".to_vec())];
         write_row(&mut out, |index| values.get(index), &columns);
         assert_eq!(&out[..], b"(-1.5e3,'a\\'b\\\\c\\nd\\re\\0f\\Zg\t\"\xff',NULL,_utf8mb4'{}')");
         assert!(!out.contains(&b'\n'));
