@@ -11,9 +11,9 @@ use object_store::path::Path;
 use tokio::time::sleep;
 
 use super::prune::World;
-use super::sim::{Fault, SimStore, Trouble};
+use super::sim::SimStore;
 use crate::crypto::Credential;
-use crate::{BackupId, Clock, Code, Error, Keep, Key, KeySlotKind, Result, Secret, Vault, VaultBuilder};
+use crate::{BackupId, Clock, Code, Keep, Key, KeySlotKind, Result, Secret, Vault, VaultBuilder};
 
 const OLD: &str = "a passphrase for tests that nobody would ever use elsewhere";
 const NEW: &str = "quite another passphrase for tests, as long as it has to be";
