@@ -98,7 +98,7 @@ def in_the_middle(caplog: pytest.LogCaptureFixture) -> Iterator[threading.Event]
     class Look(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             fields: dict[str, Any] = getattr(record, "fields", {})
-            if record.getMessage().startswith("phase") and fields.get("phase") == "Dumping":
+            if record.getMessage() == "a phase begins" and fields.get("phase") == "dumping":
                 found.set()
 
     handler = Look()
@@ -209,7 +209,7 @@ def test_a_program_ends_by_itself_and_what_runs_then_cleans_up(small: World, scr
     dumping = threading.Event()
     class Look(logging.Handler):
         def emit(self, record):
-            if record.fields.get("phase") == "Dumping":
+            if record.fields.get("phase") == "dumping":
                 dumping.set()
     logger = logging.getLogger("lastgood")
     logger.addHandler(Look())
