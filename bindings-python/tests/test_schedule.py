@@ -98,7 +98,7 @@ def in_the_middle(caplog: pytest.LogCaptureFixture) -> Iterator[threading.Event]
     class Look(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             fields: dict[str, Any] = getattr(record, "fields", {})
-            if record.getMessage() == "a phase begins" and fields.get("phase") == "dumping":
+            if record.getMessage().startswith("a phase begins") and fields.get("phase") == "dumping":
                 found.set()
 
     handler = Look()
