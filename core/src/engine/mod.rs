@@ -25,6 +25,8 @@ mod findings;
 mod pattern;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod pool;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod script;
 pub(crate) mod stock;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod turns;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::engine::pool::{Pool, open_up_to};
+use crate::engine::script::is_all;
 use crate::engine::{ByteStream, Engine, PartPlace, RestoreOptions, StoredFile, Suffix, Target};
 use crate::error::{Code, Error, Result};
 use crate::report::{Promoted, Warning};
@@ -277,7 +278,7 @@ impl MyTarget {
 #[async_trait]
 impl Target for MyTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
-        if script::is_all(schema.len(), data) {
+        if is_all(schema.len(), data) {
             script::check(&self.options)?;
             self.script = Some(Mutex::new(Vec::new()));
             return self.begin(script::blank(&self.server).await?, &[]).await;

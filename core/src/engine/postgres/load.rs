@@ -34,6 +34,7 @@ use super::script::{self, Rules};
 use super::statements::{Pass, describe, pass, split};
 use super::superuser;
 use crate::engine::pool::{Pool, fewer_connections};
+use crate::engine::script::is_all;
 
 /// A database that a dump is restored into.
 #[derive(Debug)]
@@ -275,7 +276,7 @@ impl PgTarget {
 impl Target for PgTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
         let file = |name: &str| schema.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes);
-        if is_script(&schema, data) {
+        if is_all(schema.len(), data) {
             let RestoreOptions { select, map, clean, no_superuser, .. } = &self.options;
             if *select != Selection::default() || *map != Mapping::default() || *clean || *no_superuser {
                 return Err(Error::new(
@@ -373,11 +374,6 @@ impl Target for PgTarget {
     async fn abort(mut self: Box<Self>) -> Result<()> {
         self.undo().await
     }
-}
-
-/// Whether a dump is a script: it then has no other file.
-fn is_script(schema: &[(String, Bytes)], data: &[StoredFile]) -> bool {
-    schema.is_empty() && matches!(data, [only] if only.name == script::SCRIPT)
 }
 
 fn missing(file: &str) -> Error {

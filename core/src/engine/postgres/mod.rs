@@ -62,6 +62,7 @@ use crate::error::Result;
 use crate::id::EngineKind;
 use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
+use super::script::SCRIPT;
 use super::stock::{About, OneFile, StockDump, StockFolder};
 use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, StoredFile, Target};
 
@@ -147,9 +148,9 @@ pub(crate) fn open_stock_dump(head: &[u8], input: Box<dyn BufRead + Send>) -> Op
             engine: EngineKind::Postgres,
             about: About { format: "sql", created: None },
             schema: Vec::new(),
-            data: vec![StoredFile { name: script::SCRIPT.to_owned(), bytes: None }],
+            data: vec![StoredFile { name: SCRIPT.to_owned(), bytes: None }],
             ends: HashMap::new(),
-            files: Box::new(script::ScriptFile::new(input)),
+            files: script::file(input),
         })
     })
 }

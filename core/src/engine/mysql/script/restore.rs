@@ -1,6 +1,6 @@
 //! A script as the content of a restore's database.
 
-use crate::engine::{ByteStream, RestoreOptions, StoredFile};
+use crate::engine::{ByteStream, RestoreOptions};
 use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
@@ -9,13 +9,7 @@ use crate::engine::mysql::connect::{Role, Server, Session};
 
 use crate::engine::mysql::select::Picks;
 
-use super::SCRIPT;
 use super::run::{Rules, create_events, run};
-
-/// Whether a dump is a script: it then has no other file.
-pub(in crate::engine::mysql) fn is_all(schema: usize, data: &[StoredFile]) -> bool {
-    schema == 0 && matches!(data, [only] if only.name == SCRIPT)
-}
 
 /// Checks that nothing is asked for that a script cannot give.
 ///

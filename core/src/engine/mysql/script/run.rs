@@ -1,9 +1,7 @@
 //! Runs a script on the target.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use futures::StreamExt as _;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 
@@ -11,15 +9,15 @@ use crate::engine::ByteStream;
 use crate::engine::mysql::connect::{execute, query};
 use crate::engine::mysql::failure::{failure, number};
 use crate::engine::mysql::quote::ident;
+use crate::engine::script::{BATCH, Databases, Events, LeftOut, refused};
 use crate::error::Result;
 use crate::report::Warning;
 
-use super::sections::Sections;
-use super::split::{Splitter, Statement, refused};
+use super::split::{Splitter, Statement};
 use super::words::{Kind, kind, without_definer};
 
-/// INSERT statements are sent together until they have this size.
-const BATCH: usize = 256 << 10;
+/// Databases that every server has.
+const COMMON: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 
 /// Rows of this many bytes are committed together.
 const TRANSACTION: usize = 16 << 20;
@@ -65,18 +63,19 @@ pub(in crate::engine::mysql) async fn run(
 ) -> Result<(Vec<Warning>, Vec<Event>)> {
     execute(conn, START, "beginning the script").await?;
     let mut run = Run {
-        source: Source { splitter: Splitter::default(), data, ended: false },
+        source: Events::of(data),
         database,
         rules,
-        sections: Sections::new(rules.from_database.clone()),
+        databases: Databases::new(rules.from_database.clone()),
+        active: true,
         batch: Batch::default(),
         options: (String::new(), String::new()),
         events: Vec::new(),
-        left_out: BTreeMap::new(),
+        left_out: LeftOut::default(),
     };
     run.all(conn).await?;
     execute(conn, "COMMIT", "ending the script").await?;
-    Ok(run.ended())
+    Ok((run.left_out.warnings(), run.events))
 }
 
 /// Creates the events of a script.
@@ -90,33 +89,6 @@ pub(in crate::engine::mysql) async fn create_events(conn: &mut Conn, events: &[E
         conn.query_drop(&event.sql[..]).await.map_err(|e| failure(doing, e))?;
     }
     Ok(())
-}
-
-/// The statements of a script that arrives in pieces.
-struct Source<'a> {
-    splitter: Splitter,
-    data: ByteStream<'a>,
-    ended: bool,
-}
-
-impl Source<'_> {
-    async fn next(&mut self) -> Result<Option<Statement>> {
-        loop {
-            if let Some(statement) = self.splitter.next()? {
-                return Ok(Some(statement));
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            match self.data.next().await.transpose()? {
-                Some(piece) => self.splitter.feed(piece),
-                None => {
-                    self.ended = true;
-                    return self.splitter.finish();
-                }
-            }
-        }
-    }
 }
 
 /// INSERT statements that wait to be sent together.
@@ -169,16 +141,17 @@ impl Batch {
 }
 
 struct Run<'a> {
-    source: Source<'a>,
+    source: Events<'a, Splitter>,
     database: &'a str,
     rules: &'a Rules,
-    sections: Sections,
+    databases: Databases,
+    /// Whether statements are of the database that is restored: all are, before the first `USE`.
+    active: bool,
     batch: Batch,
     /// The database that the script last created, and its options.
     options: (String, String),
     events: Vec<Event>,
-    /// What was left out, by why: how often, and where first.
-    left_out: BTreeMap<&'static str, (u64, String)>,
+    left_out: LeftOut,
 }
 
 impl Run<'_> {
@@ -190,7 +163,7 @@ impl Run<'_> {
         while let Some(statement) = next {
             let kind = kind(&statement.sql);
             match kind {
-                Kind::Insert if self.sections.active() => self.batch.add(conn, statement).await?,
+                Kind::Insert if self.active => self.batch.add(conn, statement).await?,
                 kind => {
                     self.batch.commit(conn).await?;
                     self.statement(conn, statement, kind).await?;
@@ -199,7 +172,7 @@ impl Run<'_> {
             next = self.source.next().await?;
         }
         self.batch.commit(conn).await?;
-        self.sections.finish()
+        self.databases.finish()
     }
 
     async fn statement(&mut self, conn: &mut Conn, statement: Statement, kind: Kind) -> Result<()> {
@@ -208,8 +181,9 @@ impl Run<'_> {
             Kind::Refused(why) => Err(refused(line, why)),
             Kind::Use(name) => {
                 let options = (self.options.0 == name).then(|| std::mem::take(&mut self.options.1));
-                self.sections.enter(name, line)?;
-                if !self.sections.active() {
+                let everywhere = COMMON.contains(&name.to_ascii_lowercase().as_str());
+                self.active = self.databases.enter(name, line, everywhere)?;
+                if !self.active {
                     return Ok(());
                 }
                 self.set_options(conn, &options.unwrap_or_default(), line).await
@@ -221,15 +195,16 @@ impl Run<'_> {
             // Settings are given and taken back across all of a script.
             Kind::Setting => self.setting(conn, &statement).await,
             Kind::Global => {
-                self.leave_out("globals_left_out", format!("line {line}: accounts and settings belong to the server"));
+                self.left_out
+                    .add("globals_left_out", format!("line {line}: accounts and settings belong to the server"));
                 Ok(())
             }
             Kind::Replication => {
                 let why = format!("line {line}: positions and the binary log belong to the server that was dumped");
-                self.leave_out("replication_left_out", why);
+                self.left_out.add("replication_left_out", why);
                 Ok(())
             }
-            _ if !self.sections.active() => Ok(()),
+            _ if !self.active => Ok(()),
             Kind::AlterDatabase(options) => self.set_options(conn, &options, line).await,
             // The target is nobody else's, or stays as it is.
             Kind::Lock | Kind::DropDatabase => Ok(()),
@@ -271,7 +246,7 @@ impl Run<'_> {
         if !unknown {
             return Err(e);
         }
-        self.leave_out("setting_left_out", e.message().to_owned());
+        self.left_out.add("setting_left_out", e.message().to_owned());
         Ok(())
     }
 
@@ -281,26 +256,10 @@ impl Run<'_> {
         }
         if !self.rules.fresh {
             let why = format!("line {line}: the target keeps its own character set and collation");
-            self.leave_out("database_property", why);
+            self.left_out.add("database_property", why);
             return Ok(());
         }
         execute(conn, &format!("ALTER DATABASE {} {options}", ident(self.database)), &format!("line {line}")).await
-    }
-
-    fn leave_out(&mut self, code: &'static str, why: String) {
-        self.left_out.entry(code).or_insert((0, why)).0 += 1;
-    }
-
-    fn ended(self) -> (Vec<Warning>, Vec<Event>) {
-        let warning = |(code, (count, why)): (&'static str, (u64, String))| {
-            let message = if count == 1 {
-                format!("a statement was left out: {why}")
-            } else {
-                format!("{count} statements were left out, the first one: {why}")
-            };
-            Warning::new(code, message)
-        };
-        (self.left_out.into_iter().map(warning).collect(), self.events)
     }
 }
 

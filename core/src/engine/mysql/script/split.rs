@@ -4,12 +4,11 @@
 
 use bytes::Bytes;
 
-use crate::error::{Code, Error, Result};
+use crate::engine::script::{Split, check_length, cut_off, refused};
+use crate::error::Result;
 
 use super::modes::Modes;
-
-/// A statement of more bytes than this is refused; the server takes none of more than 1 GiB.
-const MAX_STATEMENT: usize = 1 << 30;
+use super::words::{Kind, kind};
 
 /// What `DELIMITER` names is not longer than this.
 const MAX_DELIMITER: usize = 64;
@@ -30,7 +29,7 @@ pub(super) struct Statement {
     pub(super) line: u64,
 }
 
-/// Takes the bytes of a script in pieces that end anywhere. Holds one statement.
+/// Holds one statement.
 #[derive(Debug)]
 pub(super) struct Splitter {
     piece: Bytes,
@@ -98,23 +97,15 @@ impl Default for Splitter {
     }
 }
 
-impl Splitter {
-    /// Whether a dump tool wrote the script, as far as that was seen.
-    pub(super) fn is_of_tool(&self) -> bool {
-        self.of_tool
-    }
+impl Split for Splitter {
+    type Event = Statement;
 
-    /// Gives it more bytes, once [`Self::next`] has none left.
-    pub(super) fn feed(&mut self, piece: Bytes) {
+    fn feed(&mut self, piece: Bytes) {
         debug_assert_eq!(self.at, self.piece.len());
         (self.piece, self.at) = (piece, 0);
     }
 
-    /// The next statement; none when more bytes are needed.
-    ///
-    /// # Errors
-    /// `UnsupportedScript`.
-    pub(super) fn next(&mut self) -> Result<Option<Statement>> {
+    fn next(&mut self) -> Result<Option<Statement>> {
         loop {
             self.pass_quoted();
             let Some(&byte) = self.piece.get(self.at) else { return Ok(None) };
@@ -129,11 +120,7 @@ impl Splitter {
         }
     }
 
-    /// Checks that the script may end here.
-    ///
-    /// # Errors
-    /// `Damaged` when it is cut off.
-    pub(super) fn finish(&mut self) -> Result<Option<Statement>> {
+    fn finish(&mut self) -> Result<Option<Statement>> {
         let ended = match &self.mode {
             // What a line's end ends, the script's end ends as well.
             Mode::LineComment { .. } | Mode::Delimiter(_) => self.step(b'\n')?,
@@ -150,6 +137,20 @@ impl Splitter {
             return Err(cut_off(self.line, "its last line, `-- Dump completed`, is missing"));
         }
         Ok(None)
+    }
+
+    fn check(statement: &Statement) -> Result<()> {
+        match kind(&statement.sql) {
+            Kind::Refused(why) => Err(refused(statement.line, why)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Splitter {
+    /// Whether a dump tool wrote the script, as far as that was seen.
+    pub(super) fn is_of_tool(&self) -> bool {
+        self.of_tool
     }
 
     /// Takes at once what lies between quotes and is neither quote nor escape: most of a dump.
@@ -244,7 +245,7 @@ impl Splitter {
                 self.end_mode();
             }
         }
-        self.check_length()?;
+        check_length(&self.statement, self.began)?;
         Ok(None)
     }
 
@@ -300,7 +301,7 @@ impl Splitter {
             0 => return Err(refused(self.line, "it holds a zero byte outside of quotes")),
             _ => {}
         }
-        self.check_length()?;
+        check_length(&self.statement, self.began)?;
         Ok(None)
     }
 
@@ -342,26 +343,9 @@ impl Splitter {
             self.open = self.open.saturating_sub(1);
         }
     }
-
-    fn check_length(&self) -> Result<()> {
-        if self.statement.len() <= MAX_STATEMENT {
-            return Ok(());
-        }
-        Err(refused(self.began, "a statement is longer than 1 GiB"))
-    }
 }
 
 /// Whether a statement is `USE name` so far.
 fn is_use(statement: &[u8]) -> bool {
     statement.len() > 4 && statement[..3].eq_ignore_ascii_case(b"use") && statement[3].is_ascii_whitespace()
-}
-
-pub(super) fn refused(line: u64, what: &str) -> Error {
-    Error::new(Code::UnsupportedScript, format!("line {line}: {what}"))
-        .next("take it out of the script, or restore the script with the client that it was written for")
-}
-
-fn cut_off(line: u64, why: &str) -> Error {
-    Error::new(Code::Damaged, format!("the script is cut off at line {line}: {why}"))
-        .next("use another copy of it, or another backup")
 }

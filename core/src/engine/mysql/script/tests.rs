@@ -3,8 +3,11 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::split::{Splitter, Statement};
+use super::words::kind;
 use super::*;
-use crate::error::Code;
+use crate::engine::script::Split as _;
+use crate::error::{Code, Result};
 
 /// The statements of a script that arrives in pieces of this size.
 fn split(script: &[u8], piece: usize) -> Result<Vec<Statement>> {
@@ -98,7 +101,7 @@ fn commands_for_the_client_are_refused_with_their_line() {
         "x;\nDELIMITER \n",
         "x;\n\0;",
     ] {
-        let mut file = ScriptFile::new(Box::new(std::io::Cursor::new(script.to_owned())));
+        let mut file = file(Box::new(std::io::Cursor::new(script.to_owned())));
         file.next_file().unwrap();
         let refused = file.next_file().unwrap_err();
         assert_eq!(refused.code(), Code::UnsupportedScript, "{script}");

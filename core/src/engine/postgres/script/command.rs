@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 
-use super::split::refused;
+use crate::engine::script::refused;
 
 /// A command that a script may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,25 +1,20 @@
 //! Runs a script on the target, or the INSERT statements that an archive has in place of rows.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use futures::StreamExt as _;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use crate::engine::ByteStream;
 use crate::engine::postgres::connect::execute;
 use crate::engine::postgres::failure::{failure, state};
+use crate::engine::script::{BATCH, Events, LeftOut, refused};
 use crate::error::{Code, Error, Result};
 use crate::report::Warning;
 
 use super::command;
 use super::sections::Sections;
-use super::split::{Event, Splitter, refused};
+use super::split::{Event, Splitter};
 use super::words::{Kind, kind};
-
-/// INSERT statements are sent together until they have this size.
-const BATCH: usize = 256 << 10;
 
 /// A script finds the session as psql would open it, but for what only makes it slow or stops it.
 const START: &str = "RESET ALL; SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0; \
@@ -48,11 +43,11 @@ pub(in crate::engine::postgres) async fn run(
     rules: &Rules,
 ) -> Result<Vec<Warning>> {
     let mut run = Run {
-        source: Source { splitter: Splitter::default(), data, ended: false },
+        source: Events::of(data),
         rules,
         sections: Sections::new(rules.from_database.clone()),
         batch: Batch::default(),
-        left_out: BTreeMap::new(),
+        left_out: LeftOut::default(),
     };
     execute(conn, START, "beginning the script").await?;
     if rules.one_transaction {
@@ -65,7 +60,7 @@ pub(in crate::engine::postgres) async fn run(
     if rules.one_transaction {
         execute(conn, "COMMIT", "ending the script").await?;
     }
-    Ok(run.warnings())
+    Ok(run.left_out.warnings())
 }
 
 /// Runs the INSERT statements of one table, and nothing else.
@@ -77,7 +72,7 @@ pub(in crate::engine::postgres) async fn inserts(
     data: ByteStream<'_>,
     doing: &str,
 ) -> Result<()> {
-    let mut source = Source { splitter: Splitter::default(), data, ended: false };
+    let mut source = Events::<Splitter>::of(data);
     let mut batch = Batch::default();
     while let Some(event) = source.next().await.map_err(|e| e.at(doing))? {
         match event {
@@ -92,33 +87,6 @@ pub(in crate::engine::postgres) async fn inserts(
         }
     }
     batch.send(conn).await.map_err(|e| e.at(doing))
-}
-
-/// The events of a script that arrives in pieces.
-struct Source<'a> {
-    splitter: Splitter,
-    data: ByteStream<'a>,
-    ended: bool,
-}
-
-impl Source<'_> {
-    async fn next(&mut self) -> Result<Option<Event>> {
-        loop {
-            if let Some(event) = self.splitter.next()? {
-                return Ok(Some(event));
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            match self.data.next().await.transpose()? {
-                Some(piece) => self.splitter.feed(piece),
-                None => {
-                    self.ended = true;
-                    return self.splitter.finish();
-                }
-            }
-        }
-    }
 }
 
 /// INSERT statements that wait to be sent together.
@@ -149,12 +117,11 @@ impl Batch {
 }
 
 struct Run<'a> {
-    source: Source<'a>,
+    source: Events<'a, Splitter>,
     rules: &'a Rules,
     sections: Sections,
     batch: Batch,
-    /// What was left out, by why: how often, and where first.
-    left_out: BTreeMap<&'static str, (u64, String)>,
+    left_out: LeftOut,
 }
 
 impl Run<'_> {
@@ -168,7 +135,7 @@ impl Run<'_> {
                 }
                 Event::Statement { sql, .. } if !self.sections.active() => {
                     if kind(&sql) == Kind::Global {
-                        self.leave_out("globals_left_out", "roles and tablespaces belong to the server".to_owned());
+                        self.left_out.add("globals_left_out", "roles and tablespaces belong to the server".to_owned());
                     }
                 }
                 Event::Statement { sql, line } => self.statement(conn, &sql, line).await?,
@@ -197,11 +164,12 @@ impl Run<'_> {
             Kind::Transaction if self.rules.one_transaction => Ok(()),
             Kind::Database => {
                 let why = format!("line {line}: the target keeps its own name, options and settings");
-                self.leave_out("database_property", why);
+                self.left_out.add("database_property", why);
                 Ok(())
             }
             Kind::Global => {
-                self.leave_out("globals_left_out", format!("line {line}: roles and tablespaces belong to the server"));
+                self.left_out
+                    .add("globals_left_out", format!("line {line}: roles and tablespaces belong to the server"));
                 Ok(())
             }
             Kind::ServerFile => Err(refused(line, "COPY moves data between the server and its own files or programs")),
@@ -221,7 +189,7 @@ impl Run<'_> {
             Err(e) if forgiven(kind, state(&e).as_deref().unwrap_or_default()) => {
                 if kind != Kind::Removal {
                     let code = if kind == Kind::Remark { "remark_left_out" } else { "setting_left_out" };
-                    self.leave_out(code, failure(&doing, e).message().to_owned());
+                    self.left_out.add(code, failure(&doing, e).message().to_owned());
                 }
                 "ROLLBACK TO lastgood_statement; RELEASE lastgood_statement"
             }
@@ -258,22 +226,6 @@ impl Run<'_> {
             copy.finish().await.map_err(failed)?;
         }
         Ok(())
-    }
-
-    fn leave_out(&mut self, code: &'static str, why: String) {
-        self.left_out.entry(code).or_insert((0, why)).0 += 1;
-    }
-
-    fn warnings(self) -> Vec<Warning> {
-        let warning = |(code, (count, why)): (&'static str, (u64, String))| {
-            let message = if count == 1 {
-                format!("a statement was left out: {why}")
-            } else {
-                format!("{count} statements were left out, the first one: {why}")
-            };
-            Warning::new(code, message)
-        };
-        self.left_out.into_iter().map(warning).collect()
     }
 }
 

@@ -1,9 +1,9 @@
 //! Which part of a script goes into the target.
 
-use crate::error::{Code, Error, Result};
+use crate::engine::script::{Databases, refused};
+use crate::error::Result;
 
 use super::command::Command;
-use super::split::refused;
 
 /// Databases that every cluster has.
 const COMMON: [&str; 3] = ["postgres", "template0", "template1"];
@@ -11,18 +11,15 @@ const COMMON: [&str; 3] = ["postgres", "template0", "template1"];
 /// Follows a script through its databases: a script of pg_dump has one, one of pg_dumpall has all of a cluster.
 #[derive(Debug)]
 pub(super) struct Sections {
-    /// The database that was asked for.
-    wanted: Option<String>,
+    databases: Databases,
     cluster: bool,
-    /// The database whose content was run.
-    chosen: Option<String>,
     active: bool,
     restricted: Option<String>,
 }
 
 impl Sections {
     pub(super) fn new(wanted: Option<String>) -> Self {
-        Self { wanted, cluster: false, chosen: None, active: true, restricted: None }
+        Self { databases: Databases::new(wanted), cluster: false, active: true, restricted: None }
     }
 
     /// Whether statements are to be run here.
@@ -33,6 +30,7 @@ impl Sections {
     /// A dump of a cluster begins: with what belongs to the server.
     pub(super) fn enter_cluster(&mut self) {
         (self.cluster, self.active) = (true, false);
+        self.databases.expect_name();
     }
 
     /// Follows a command.
@@ -46,30 +44,14 @@ impl Sections {
                 self.restricted = Some(word);
                 Ok(())
             }
-            (Command::Connect(name), None) => self.connect(name, line),
+            (Command::Connect(name), None) => {
+                let everywhere = self.cluster && COMMON.contains(&name.as_str());
+                self.active = self.databases.enter(name, line, everywhere)?;
+                Ok(())
+            }
             (Command::Encoding, None) => Ok(()),
             (_, _) => Err(refused(line, "a command for psql stands where \\restrict forbids it")),
         }
-    }
-
-    fn connect(&mut self, name: String, line: u64) -> Result<()> {
-        let wanted = match &self.wanted {
-            Some(wanted) if self.cluster => *wanted == name,
-            None if self.cluster => !COMMON.contains(&name.as_str()),
-            _ => true,
-        };
-        self.active = wanted;
-        if !wanted {
-            return Ok(());
-        }
-        if let Some(first) = self.chosen.as_ref().filter(|first| **first != name) {
-            let message = format!("line {line}: the script holds the databases {first} and {name}, and maybe more");
-            return Err(
-                Error::new(Code::InvalidOption, message).next("say which one is to be restored (from_database)")
-            );
-        }
-        self.chosen = Some(name);
-        Ok(())
     }
 
     /// Checks that there was something to run.
@@ -77,14 +59,7 @@ impl Sections {
     /// # Errors
     /// `DatabaseNotFound`.
     pub(super) fn finish(&self) -> Result<()> {
-        if !self.cluster || self.chosen.is_some() {
-            return Ok(());
-        }
-        let what = match &self.wanted {
-            Some(name) => format!("the script holds no database {name}"),
-            None => "the script holds no database but those that every server has".to_owned(),
-        };
-        Err(Error::new(Code::DatabaseNotFound, what).next("say which one is to be restored (from_database)"))
+        self.databases.finish()
     }
 }
 
@@ -93,6 +68,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
+    use crate::error::Code;
 
     fn connect(sections: &mut Sections, name: &str) -> Result<bool> {
         sections.follow(Command::Connect(name.to_owned()), 1).map(|()| sections.active())

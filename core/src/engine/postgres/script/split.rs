@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
+use crate::engine::script::{Split, check_length, cut_off, refused};
 use crate::error::{Code, Error, Result};
 
+use super::command;
 use super::rows::Rows;
 use super::words::copies_from_stdin;
-
-/// A statement of more bytes than this is refused; the server takes none of more than 1 GiB.
-const MAX_STATEMENT: usize = 1 << 30;
 
 /// A command for psql is not longer than this.
 const MAX_COMMAND: usize = 64 << 10;
@@ -30,7 +29,7 @@ pub(super) enum Event {
     Cluster,
 }
 
-/// Takes the bytes of a script in pieces that end anywhere.
+/// Holds one statement, or a piece of rows.
 #[derive(Debug)]
 pub(super) struct Splitter {
     piece: Bytes,
@@ -109,18 +108,15 @@ impl Default for Splitter {
     }
 }
 
-impl Splitter {
-    /// Gives it more bytes, once [`Self::next`] has none left.
-    pub(super) fn feed(&mut self, piece: Bytes) {
+impl Split for Splitter {
+    type Event = Event;
+
+    fn feed(&mut self, piece: Bytes) {
         debug_assert_eq!(self.at, self.piece.len());
         (self.piece, self.at) = (piece, 0);
     }
 
-    /// The next event; none when more bytes are needed.
-    ///
-    /// # Errors
-    /// `UnsupportedScript`, `UnsupportedDatabase` for text that is not UTF-8, `Damaged`.
-    pub(super) fn next(&mut self) -> Result<Option<Event>> {
+    fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Mode::Rows(rows) = &mut self.mode {
                 let event = rows.next(&self.piece, &mut self.at, &mut self.line);
@@ -141,11 +137,7 @@ impl Splitter {
         }
     }
 
-    /// Checks that the script may end here, and gives a last statement that has no semicolon.
-    ///
-    /// # Errors
-    /// `Damaged` when it is cut off.
-    pub(super) fn finish(&mut self) -> Result<Option<Event>> {
+    fn finish(&mut self) -> Result<Option<Event>> {
         let event = match self.mode {
             Mode::LineComment(_) | Mode::Command(_) => self.step(b'\n')?,
             _ => None,
@@ -163,6 +155,15 @@ impl Splitter {
         }
     }
 
+    fn check(event: &Event) -> Result<()> {
+        match event {
+            Event::Command { text, line } => command::parse(text, *line).map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Splitter {
     /// The line that is being read.
     pub(super) fn line(&self) -> u64 {
         self.line
@@ -256,7 +257,7 @@ impl Splitter {
             },
             Mode::Rows(_) => {}
         }
-        self.check_length()?;
+        check_length(&self.statement, self.began)?;
         Ok(None)
     }
 
@@ -268,7 +269,7 @@ impl Splitter {
             self.word.push(byte.to_ascii_lowercase());
             self.statement.push(byte);
             self.previous = byte;
-            self.check_length()?;
+            check_length(&self.statement, self.began)?;
             return Ok(None);
         }
         let escape_string = self.word == b"e";
@@ -315,7 +316,7 @@ impl Splitter {
             self.began = self.line;
         }
         self.statement.push(byte);
-        self.check_length()?;
+        check_length(&self.statement, self.began)?;
         Ok(None)
     }
 
@@ -397,13 +398,6 @@ impl Splitter {
         }
         None
     }
-
-    fn check_length(&self) -> Result<()> {
-        if self.statement.len() <= MAX_STATEMENT {
-            return Ok(());
-        }
-        Err(refused(self.began, "a statement is longer than 1 GiB"))
-    }
 }
 
 /// In place of a previous byte: the end of a text.
@@ -412,14 +406,4 @@ const QUOTE_WITH_ESCAPES: u8 = 0x02;
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
-}
-
-pub(super) fn refused(line: u64, what: &str) -> Error {
-    Error::new(Code::UnsupportedScript, format!("line {line}: {what}"))
-        .next("restore a script that pg_dump or pg_dumpall wrote, as it wrote it")
-}
-
-fn cut_off(line: u64, what: &str) -> Error {
-    Error::new(Code::Damaged, format!("the script is cut off at line {line}: {what}"))
-        .next("use another copy of it, or another backup")
 }

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::split::{Event, Splitter};
 use super::*;
-use crate::error::Code;
+use crate::engine::script::{SCRIPT, Split as _};
+use crate::error::{Code, Result};
 
 /// The events of a script that arrives in pieces of this size; neighbouring rows are joined.
 fn split(script: &[u8], piece: usize) -> Result<Vec<Event>> {
@@ -126,7 +127,7 @@ fn text_is_told_from_other_files() {
 
 #[test]
 fn the_file_is_handed_on_as_it_is() {
-    let mut file = ScriptFile::new(Box::new(std::io::Cursor::new(WHOLE)));
+    let mut file = file(Box::new(std::io::Cursor::new(WHOLE)));
     assert_eq!(file.next_file().unwrap().as_deref(), Some(SCRIPT));
     let mut out = Vec::new();
     loop {
