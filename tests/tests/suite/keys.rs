@@ -189,11 +189,19 @@ async fn the_doctor_tells_of_keys_that_wait_or_fell_behind() {
     found(&vault.doctor().await.unwrap(), "key_backups", CheckStatus::Fail, "key file");
 }
 
-/// The commands of a section of a page: its indented lines.
+/// The commands of a section of a page: its indented lines, without those for PowerShell.
 fn commands(page: &str, section: &str) -> String {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page)).unwrap();
     let lines = page.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with("## "));
-    let commands: String = lines.filter_map(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect();
+    let (mut commands, mut of_sh) = (String::new(), true);
+    for line in lines {
+        match line.strip_prefix("    ") {
+            Some(command) if of_sh => commands.extend([command, "\n"]),
+            Some(_) => {}
+            None if line.is_empty() => {}
+            None => of_sh = !line.starts_with("PowerShell"),
+        }
+    }
     assert!(!commands.is_empty(), "{section} has no commands");
     commands
 }
