@@ -84,7 +84,7 @@ pub(super) enum Command {
         /// Label to keep with the backup; may be repeated
         #[arg(long)]
         tag: Vec<String>,
-        /// Back up the server's roles and tablespaces as well (PostgreSQL)
+        /// Back up what belongs to the server as well: roles, users, tablespaces
         #[arg(long)]
         globals: bool,
         #[command(flatten)]
@@ -198,7 +198,7 @@ pub(super) enum Command {
         /// Leave out grants
         #[arg(long)]
         no_privileges: bool,
-        /// Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL)
+        /// Create the roles, users and tablespaces that the backup needs and the server lacks
         #[arg(long)]
         globals: bool,
         /// The target is a live database: restore beside it, compare, swap the two by name, and keep the old one

@@ -85,7 +85,7 @@ pub struct Plan {
     pub grace_seconds: Option<u64>,
     /// Labels of the backups.
     pub tags: Vec<String>,
-    /// Back up the server's roles and tablespaces as well (PostgreSQL).
+    /// Back up what belongs to the server as well: roles, users, tablespaces.
     pub globals: bool,
     /// What of the database is backed up; the default is everything.
     pub select: Selection,

@@ -48,6 +48,46 @@ fn without_uuid(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The stand-in merges users as a mongod does for mongorestore, and leaves out one of them.
+#[tokio::test]
+async fn users_and_roles_go_along_where_that_is_wanted() {
+    let Some((server, other)) = Mongodb::stand_in().zip(Mongodb::stand_in()) else { return };
+    let world = World::new();
+    server.python("standin_fill.py", &[&world.path("").display().to_string()]);
+    server.python("users.py", &["fill"]);
+    let vault = world.vault(&server.url("shop")).await;
+    let without = vault.backup().await.unwrap();
+    let backup = vault.backup().globals().await.unwrap();
+    let copy = server.url("copy");
+    must_fail(
+        vault.restore(&without.id).target(&copy).globals().await,
+        Code::InvalidOption,
+        "holds no users and roles",
+    );
+
+    let restored = vault.restore(&backup.id).target(&copy).globals().await.unwrap();
+    let told: Vec<_> = restored.warnings.iter().map(|w| (w.code.as_str(), w.message.as_str())).collect();
+    assert_eq!(told, [("globals_left_out", "user broken of copy was not taken by the server")]);
+    let there = "copy.clerk copy.orders\nshop.clerk shop.orders\nadmin.ops root@admin\ncopy.app clerk@copy read@crm\n\
+                 shop.app clerk@shop read@crm\nshop.broken\n";
+    let list = |server: &Mongodb| server.python("users.py", &["list"]);
+    assert_eq!(list(&server), there, "those of the database have its new name, and others stay as they are");
+    vault.restore(&backup.id).target(&copy).clean().globals().await.unwrap();
+    assert_eq!(list(&server), there, "those that are there are not made again");
+
+    let everything = World::new();
+    let of_all = everything.vault(&server.url("")).await;
+    let all = of_all.backup().globals().await.unwrap();
+    of_all.restore(&all.id).target(other.url("")).globals().await.unwrap();
+    assert_eq!(list(&other), there.replace("shop.broken\n", ""));
+    let dump = world.path("dump");
+    of_all.export(&all.id).folder(&dump).await.unwrap();
+    for name in ["users", "roles", "version"] {
+        assert!(dump.join(format!("admin/system.{name}.bson")).exists(), "{name}");
+    }
+    assert_eq!(of_all.drill(&all.id).await.unwrap().rows, all.rows);
+}
+
 #[tokio::test]
 async fn a_folder_with_a_file_that_was_cut_off_is_refused() {
     let Some(server) = Mongodb::shared() else { return };

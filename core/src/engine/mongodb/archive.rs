@@ -198,7 +198,18 @@ pub(super) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
     head.extend_from_slice(header.as_bytes());
     let mut pieces = Vec::new();
     for (file, text) in schema {
-        let Some((database, stem, names::Kind::Metadata)) = names::parse(file) else { continue };
+        let Some((database, stem, kind)) = names::parse(file) else { continue };
+        if kind == names::Kind::Data {
+            // Users and roles, which have no metadata.
+            let entry = rawdoc! { "db": database, "collection": stem, "metadata": "", "size": 0, "type": "" };
+            head.extend_from_slice(entry.as_bytes());
+            let mut sum = Digest::new(CrcAlgorithm::Crc64Xz);
+            sum.update(text);
+            let end = segment(database, stem, Some(sum.finalize()));
+            let segment = [&segment(database, stem, None)[..], text, &TERMINATOR, &end, &TERMINATOR].concat();
+            pieces.push(Piece::Bytes(segment));
+            continue;
+        }
         let metadata = Metadata::decode(text, names::unescaped(stem).as_deref()).map_err(|e| e.at(file))?;
         let told = std::str::from_utf8(text).map_err(|_| damaged("metadata is no text"))?;
         let kind = if metadata.kind == Kind::Collection { "" } else { metadata.kind.as_str() };

@@ -13,8 +13,9 @@ use super::address::Address;
 use super::catalog::{self, Collection, changed};
 use super::connect::Server;
 use super::failure::failure;
+use super::globals;
 use super::moment::Moment;
-use super::plan::{self, Source};
+use super::plan::{self, Planned, Source};
 use super::read::Reading;
 use super::select::Scope;
 use crate::engine::{ByteStream, DumpFile, PartRef, Snapshot, SnapshotOptions, SnapshotSummary};
@@ -76,7 +77,12 @@ impl MongoSnapshot {
             });
         }
         warnings.extend(moment.left_out(&server, &collections));
-        let planned = plan::files(&collections, borders)?;
+        let mut planned = plan::files(&collections, borders)?;
+        if options.globals {
+            let (found, more) = globals::read(&server, options.role_passwords).await?;
+            planned.splice(0..0, found.into_iter().map(|(name, bytes)| Planned::whole(name, bytes)));
+            warnings.extend(more);
+        }
         let (files, sources): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
         let hashers = documents.iter().map(|documents| documents.then(RowHasher::default)).collect();
         let seen = Mutex::new(Seen { hashers, parts: 0 });

@@ -14,6 +14,7 @@ use super::connect::Server;
 use super::define;
 use super::documents::Documents;
 use super::failure::{failure, server_code};
+use super::globals::Coming;
 use super::metadata::{Kind, Metadata};
 use super::names;
 use super::select::Scope;
@@ -34,6 +35,8 @@ pub(super) struct MongoTarget {
     warnings: Vec<Warning>,
     /// What this restore made, for taking it back.
     made: Vec<Namespace>,
+    /// Users and roles that are missing.
+    coming: Coming,
 }
 
 /// A collection under its name in the target.
@@ -88,8 +91,8 @@ impl MongoTarget {
                 "restore into another database, or allow it to hold others (overwrite) or to be replaced (clean)",
             ));
         }
-        let (incoming, files, warnings, made) = Default::default();
-        Ok(Self { server, options: options.clone(), present, incoming, files, warnings, made })
+        let (incoming, files, warnings, made, coming) = Default::default();
+        Ok(Self { server, options: options.clone(), present, incoming, files, warnings, made, coming })
     }
 
     /// Understands the dump's metadata and finds out where each collection goes.
@@ -267,7 +270,12 @@ impl MongoTarget {
 impl Target for MongoTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
         self.understand(&schema, data)?;
-        for namespace in self.in_the_way()? {
+        let in_the_way = self.in_the_way()?;
+        if self.options.globals {
+            let databases = self.incoming.iter().map(|i| (i.dumped.clone(), i.to.database.clone())).collect();
+            self.coming = Coming::find(&self.server, &schema, &databases).await?;
+        }
+        for namespace in in_the_way {
             self.drop_collection(&namespace).await?;
         }
         let rehearsal = self.options.rehearsal;
@@ -346,6 +354,8 @@ impl Target for MongoTarget {
                 self.run(database, &format!("creating the view {database}.{name}"), command).await?;
             }
         }
+        // Nothing after them can fail: they are not taken back.
+        warnings.extend(self.coming.create(&self.server).await?);
         Ok(warnings)
     }
 

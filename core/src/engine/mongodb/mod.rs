@@ -2,7 +2,8 @@
 //!
 //! A dump is one moment of one database, or of all (`moment`, `dump`): definitions as Extended JSON (`catalog`,
 //! `metadata`, `extjson`), documents in batches of bytes and ranges of `_id` (`plan`, `read`). A restore (`load`) makes
-//! collections with their options, fills them in parallel, and builds indexes and views afterwards (`define`).
+//! collections with their options, fills them in parallel, and builds indexes and views afterwards (`define`). Users and
+//! roles go along where that is wanted (`globals`).
 
 mod address;
 mod archive;
@@ -14,6 +15,7 @@ mod documents;
 mod dump;
 mod extjson;
 mod failure;
+mod globals;
 mod load;
 mod metadata;
 mod moment;
@@ -38,7 +40,7 @@ use self::connect::Server;
 use self::failure::failure;
 use super::stock::{OneFile, StockDump, StockFolder};
 use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, Target};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::id::EngineKind;
 use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
@@ -77,12 +79,10 @@ impl Engine for Mongodb {
     }
 
     async fn snapshot(&self, options: &SnapshotOptions) -> Result<Box<dyn Snapshot>> {
-        no_globals(options.globals)?;
         Ok(Box::new(dump::MongoSnapshot::open(&self.address, options).await?))
     }
 
     async fn target(&self, options: &RestoreOptions) -> Result<Box<dyn Target>> {
-        no_globals(options.globals)?;
         Ok(Box::new(load::MongoTarget::find(&self.address, options).await?))
     }
 
@@ -142,12 +142,4 @@ pub(crate) fn open_stock_folder(folder: &str, heads: Vec<(String, Bytes)>, files
 /// A dump directory as an archive of mongodump.
 pub(crate) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
     archive::one_file(schema)
-}
-
-fn no_globals(wanted: bool) -> Result<()> {
-    match wanted {
-        true => Err(Error::new(Code::InvalidOption, "users and roles of MongoDB are not backed up")
-            .next("leave `globals` out, and keep the commands that create them with your deployment")),
-        false => Ok(()),
-    }
 }

@@ -40,6 +40,14 @@ pub(super) struct Planned {
     pub(super) source: Source,
 }
 
+impl Planned {
+    /// A file that is read whole before anything is loaded.
+    pub(super) fn whole(name: String, bytes: Bytes) -> Self {
+        let file = DumpFile { name, role: FileRole::Schema, parts: vec![bytes.len() as u64] };
+        Self { file, source: Source::Memory(bytes) }
+    }
+}
+
 /// The documents of one part: from this `_id` on, to before that one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Range {
@@ -52,9 +60,7 @@ pub(super) fn files(collections: &[Collection], borders: Vec<Option<Vec<Bson>>>)
     let mut planned = Vec::new();
     for collection in collections {
         let name = metadata_file(&collection.database, collection.name());
-        let bytes = Bytes::from(collection.metadata.encode()?);
-        let file = DumpFile { name, role: FileRole::Schema, parts: vec![bytes.len() as u64] };
-        planned.push(Planned { file, source: Source::Memory(bytes) });
+        planned.push(Planned::whole(name, collection.metadata.encode()?.into()));
     }
     let mut data: Vec<Planned> = collections
         .iter()

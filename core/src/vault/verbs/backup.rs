@@ -21,7 +21,7 @@ use crate::vault::Vault;
 pub struct Backup {
     /// Labels to keep in the manifest.
     pub tags: Vec<String>,
-    /// Back up the server's roles and tablespaces as well (PostgreSQL).
+    /// Back up what belongs to the server as well: roles, users, tablespaces.
     pub globals: bool,
     /// What of the database is backed up; the default is everything.
     pub select: Selection,
@@ -33,8 +33,8 @@ impl Verb<Backup> {
         self.with(|o| o.tags.push(tag.into()))
     }
 
-    /// Backs up the server's roles and tablespaces as well (PostgreSQL), with the verifiers of passwords if the store is
-    /// encrypted and the role may read them.
+    /// Backs up what belongs to the server as well (roles, users, tablespaces), with the verifiers of passwords if the
+    /// store is encrypted and they may be read. Not for SQLite.
     pub fn globals(self) -> Self {
         self.with(|o| o.globals = true)
     }

@@ -30,7 +30,7 @@ pub struct Restore {
     pub no_owner: bool,
     /// Leave out grants.
     pub no_privileges: bool,
-    /// Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+    /// Create the roles, users and tablespaces that the backup needs and the server lacks.
     pub globals: bool,
     /// Restore beside the target, check, and let the result take its place; the database that was there is kept.
     pub promote: bool,
@@ -69,7 +69,7 @@ impl Verb<Restore> {
         self.with(|o| o.no_privileges = true)
     }
 
-    /// Creates the roles and tablespaces that the backup needs and the server lacks (PostgreSQL). What is there is not
+    /// Creates the roles, users and tablespaces that the backup needs and the server lacks. What is there is not
     /// changed. The backup was made with globals.
     pub fn globals(self) -> Self {
         self.with(|o| o.globals = true)
