@@ -115,14 +115,21 @@ impl Session {
         if !matches!(self.keys, Keys::Open(_)) {
             return Ok(None);
         }
-        for copy in ids.iter().filter(|copy| copy.as_str().starts_with(id.as_str())) {
+        let says_so = async |copy: &BackupId| {
             let (stored, _) = self.manifest(copy).await?;
             self.authenticate(copy, &stored)?;
-            if stored.header.replaces.as_ref() == Some(id) && self.author_epoch(&stored)?.is_some() {
-                return Ok(Some(copy.clone()));
+            Ok(stored.header.replaces.as_ref() == Some(id) && self.author_epoch(&stored)?.is_some())
+        };
+        // One that is damaged, or that somebody planted, hides no other.
+        let mut broken = Ok(None);
+        for copy in ids.iter().filter(|copy| copy.as_str().starts_with(id.as_str())) {
+            match says_so(copy).await {
+                Ok(true) => return Ok(Some(copy.clone())),
+                Ok(false) => {}
+                Err(e) => broken = Err(e),
             }
         }
-        Ok(None)
+        broken
     }
 
     pub(crate) async fn manifest_bytes(&self, id: &BackupId) -> Result<Bytes> {

@@ -1,6 +1,7 @@
 //! Key slots, epochs, rewrapping and sealing anew.
 
 mod cut;
+mod forged;
 
 use std::sync::Arc;
 use std::time::Duration;
