@@ -77,6 +77,17 @@ fn huge_rows_are_bounded(server: &dyn DatabaseServer, database: &str) {
     }
 }
 
+/// The same where a row has to be restored as one statement.
+fn huge_statements_are_bounded(server: &MariaDb, database: &str) {
+    server.sql("mysql", "SET GLOBAL local_infile = 0");
+    let folder = tempfile::tempdir().unwrap();
+    let [_, drill, restore] = peaks(server, folder.path(), database, "4");
+    for (what, peak) in [drill, restore] {
+        println!("{}, {what} by INSERT: {peak}", server.what());
+        assert!(peak <= BOUND + 6 * ROW, "{}, {what} by INSERT: {peak} bytes", server.what());
+    }
+}
+
 #[test]
 fn huge_rows_take_at_most_three_times_the_size_of_one() {
     let Some(server) = Postgres::shared(PgVersion::V15) else { return };
@@ -116,5 +127,6 @@ fn huge_rows_of_mariadb_take_at_most_three_times_the_size_of_one() {
         ),
     );
     huge_rows_are_bounded(&server, "memory_row");
+    huge_statements_are_bounded(&server, "memory_row");
     server.drop("memory_row");
 }

@@ -7,8 +7,10 @@ use bytes::{Bytes, BytesMut};
 use futures::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Row};
+use tokio::sync::Semaphore;
 
 use crate::engine::ByteStream;
+use crate::engine::turns::LARGE_ROW;
 use crate::error::{Code, Error, Result};
 
 use super::catalog::Object;
@@ -192,8 +194,15 @@ async fn is_invalid_enum(conn: &mut Conn, database: &str, table: &Object, messag
     Ok(count == Some(1))
 }
 
-/// Loads rows by the statements they come in, in one transaction.
-pub(super) async fn insert(conn: &mut Conn, table: &Object, file: &str, mut data: ByteStream<'_>) -> Result<()> {
+/// Loads rows by the statements they come in, in one transaction. Whoever has a large row waits for `large`: the driver
+/// holds a statement more than once while it goes out.
+pub(super) async fn insert(
+    conn: &mut Conn,
+    table: &Object,
+    file: &str,
+    mut data: ByteStream<'_>,
+    large: &Semaphore,
+) -> Result<()> {
     let doing = format!("loading {file}");
     let head = super::rows::insert_into(&table.name, &table.columns).into_bytes();
     let failed = |e| failure(&doing, e);
@@ -202,6 +211,7 @@ pub(super) async fn insert(conn: &mut Conn, table: &Object, file: &str, mut data
     let mut lines = Lines::default();
     let mut rows = BytesMut::new();
     let mut statement = Statement::new(head);
+    let mut turn = None;
     while let Some(piece) = data.try_next().await? {
         rows.clear();
         lines.take(&piece, &mut rows);
@@ -211,6 +221,11 @@ pub(super) async fn insert(conn: &mut Conn, table: &Object, file: &str, mut data
                 conn.query_drop(full).await.map_err(failed)?;
                 statement.sent();
             }
+        }
+        if (statement.text.len() as u64) < LARGE_ROW {
+            turn = None;
+        } else if turn.is_none() {
+            turn = large.acquire().await.ok();
         }
     }
     if !lines.is_whole() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::engine::pool::{Pool, open_up_to};
 use crate::engine::script::is_all;
@@ -58,6 +59,8 @@ struct Restore {
     connections: usize,
     /// Whether the server takes LOAD DATA LOCAL.
     infile: bool,
+    /// Held by whoever sends a large row in a statement.
+    large: Semaphore,
     /// Whether the target's database was created by the end of the restore.
     target_created: bool,
     warnings: Vec<Warning>,
@@ -157,6 +160,7 @@ impl MyTarget {
             writers: Pool::new(Vec::new()),
             connections: 0,
             infile: false,
+            large: Semaphore::new(1),
             target_created: false,
             warnings,
         });
@@ -309,7 +313,7 @@ impl Target for MyTarget {
         let mut writer = restore.writers.lease().await?;
         match restore.infile && !object.insert_only {
             true => infile::load_data(&mut writer.conn, restore.server.database(), object, place.file, data).await?,
-            false => infile::insert(&mut writer.conn, object, place.file, data).await?,
+            false => infile::insert(&mut writer.conn, object, place.file, data, &restore.large).await?,
         }
         if restore.was_last_of(place.file)
             && let Some(sql) = restore.waiting.get(&object.name).and_then(|steps| steps.keys.as_ref())
