@@ -20,7 +20,7 @@ function shop() {
   return world
 }
 
-test('a thousand vaults opened and closed leak neither memory nor handles', async () => {
+test('hundreds of vaults opened and closed leak neither memory nor handles', async () => {
   const text = opened(
     shop(),
     `import { readdirSync } from 'node:fs'
@@ -31,17 +31,22 @@ test('a thousand vaults opened and closed leak neither memory nor handles', asyn
        for (let i = 0; i < 5; i++) { globalThis.gc(); await setImmediate() }
        return { handles: process._getActiveHandles().length, files: readdirSync('/proc/self/fd').length, threads: readdirSync('/proc/self/task').length, rss: process.memoryUsage.rss() }
      }
-     for (let i = 0; i < 200; i++) await round()
-     const before = await measure()
-     for (let i = 0; i < 1000; i++) await round()
-     console.log(JSON.stringify({ before, after: await measure() }))`,
+     // Allocators and pools of threads grow for a while; what leaks goes on growing.
+     let before, after = await measure()
+     const first = after
+     for (let tries = 0; tries < 6 && !(after.rss - before?.rss < 3 << 20); tries++) {
+       before = after
+       for (let i = 0; i < 300; i++) await round()
+       after = await measure()
+     }
+     console.log(JSON.stringify({ first, before, after }))`,
   )
   const { code, stdout, stderr } = await script(text, { env: { NODE_OPTIONS: '--expose-gc' } })
   assert.equal(code, 0, stderr)
-  const { before, after } = JSON.parse(stdout)
-  assert.equal(after.handles, before.handles)
-  assert.ok(after.files <= before.files, JSON.stringify({ before, after }))
-  assert.ok(after.rss - before.rss < 16 << 20, JSON.stringify({ before, after }))
+  const { first, before, after } = JSON.parse(stdout)
+  assert.equal(after.handles, first.handles, stdout)
+  assert.ok(after.files <= before.files, stdout)
+  assert.ok(after.rss - before.rss < 3 << 20, stdout)
 })
 
 test('a process ends by itself, with vaults and listeners open', async () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from lastgood import AsyncVault, Settings, Vault
+
+# Whoever is started in the background of a script ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PASSPHRASE = "canary-passphrase gravel onion sixfold tundra maple kiosk"
