@@ -173,7 +173,7 @@ export interface AskDatabaseOptions extends RunOptions {
 
 /** Options of `Vault.backup`. */
 export interface BackupOptions extends RunOptions {
-  /** Back up the server's roles and tablespaces as well (PostgreSQL). */
+  /** Back up what belongs to the server as well: roles, users, tablespaces. */
   globals?: boolean | undefined
   /** What of the database is backed up; the default is everything. */
   select?: Selection | undefined
@@ -864,7 +864,7 @@ export interface Plan {
   drillQueries?: readonly string[] | undefined
   /** URL of an empty database for drills. Absent: one is created beside the vault's database and dropped afterwards. */
   drillTarget?: Secret | undefined
-  /** Back up the server's roles and tablespaces as well (PostgreSQL). */
+  /** Back up what belongs to the server as well: roles, users, tablespaces. */
   globals?: boolean | undefined
   /** Seconds from a prune's mark to the deletion. Absent: 86400, a day. */
   graceSeconds?: number | undefined
@@ -1079,7 +1079,7 @@ export interface RestoreOptions extends RunOptions {
   clean?: boolean | undefined
   /** Which database of a dump that holds several: a script of pg_dumpall. */
   fromDatabase?: string | undefined
-  /** Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL). */
+  /** Create the roles, users and tablespaces that the backup needs and the server lacks. */
   globals?: boolean | undefined
   /** Other names for schemas, owners and tablespaces. */
   map?: Mapping | undefined

@@ -1059,7 +1059,7 @@ class Plan(Data):
     """
 
     globals: bool | None = field(default=None, metadata=_values.key("globals"))
-    """Back up the server's roles and tablespaces as well (PostgreSQL)."""
+    """Back up what belongs to the server as well: roles, users, tablespaces."""
 
     grace: float | timedelta | None = field(default=None, metadata=_values.key("grace_seconds", _values.SECONDS))
     """Time from a prune's mark to the deletion. Absent: 86400, a day."""

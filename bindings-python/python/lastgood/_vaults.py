@@ -122,7 +122,7 @@ class Vault(SyncVault):
         """Makes one backup of the database. The first one also makes the store.
 
         Args:
-            globals: Back up the server's roles and tablespaces as well (PostgreSQL).
+            globals: Back up what belongs to the server as well: roles, users, tablespaces.
             select: What of the database is backed up; the default is everything.
             tags: Labels to keep in the manifest.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
@@ -344,7 +344,7 @@ class Vault(SyncVault):
             artifact_passphrase: The passphrase that openssl encrypted the artifact with. Absent: the vault's.
             clean: Drop what the backup brings before it is created.
             from_database: Which database of a dump that holds several: a script of pg_dumpall.
-            globals: Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+            globals: Create the roles, users and tablespaces that the backup needs and the server lacks.
             map: Other names for schemas, owners and tablespaces.
             no_owner: Leave everything to the restoring user.
             no_privileges: Leave out grants.
@@ -926,7 +926,7 @@ class AsyncVault(AsyncVaultBase):
         """Makes one backup of the database. The first one also makes the store.
 
         Args:
-            globals: Back up the server's roles and tablespaces as well (PostgreSQL).
+            globals: Back up what belongs to the server as well: roles, users, tablespaces.
             select: What of the database is backed up; the default is everything.
             tags: Labels to keep in the manifest.
             on_progress: Called with a `Progress` now and then, where this call was made; an exception in it cancels
@@ -1148,7 +1148,7 @@ class AsyncVault(AsyncVaultBase):
             artifact_passphrase: The passphrase that openssl encrypted the artifact with. Absent: the vault's.
             clean: Drop what the backup brings before it is created.
             from_database: Which database of a dump that holds several: a script of pg_dumpall.
-            globals: Create the roles and tablespaces that the backup needs and the server lacks (PostgreSQL).
+            globals: Create the roles, users and tablespaces that the backup needs and the server lacks.
             map: Other names for schemas, owners and tablespaces.
             no_owner: Leave everything to the restoring user.
             no_privileges: Leave out grants.
