@@ -175,11 +175,6 @@ impl Databases {
         Self { wanted, ..Self::default() }
     }
 
-    /// Nothing is of a database before one was named.
-    pub(crate) fn expect_name(&mut self) {
-        self.named = true;
-    }
-
     /// The content of this database follows, which may be one that every server has. Says whether it is to be run.
     ///
     /// # Errors
