@@ -124,7 +124,7 @@ def test_ending_it_in_the_middle_of_a_backup_leaves_nothing(
     vault = Vault(**small.slow())
     job = vault.schedule(BACKUPS)
     heard: list[ScheduleStatus] = []
-    follower = threading.Thread(target=lambda: heard.extend(job))
+    follower = threading.Thread(target=lambda: heard.extend(job), daemon=True)
     follower.start()
     assert in_the_middle.wait(60)
     if how == "stop":
