@@ -194,12 +194,12 @@ impl Databases {
         Ok(true)
     }
 
-    /// Checks that there was something to run.
+    /// Checks that there was something to run. A script may name no database at all, unless it must.
     ///
     /// # Errors
     /// `DatabaseNotFound`.
-    pub(crate) fn finish(&self) -> Result<()> {
-        if !self.named || self.chosen.is_some() {
+    pub(crate) fn finish(&self, must_name: bool) -> Result<()> {
+        if !(self.named || must_name) || self.chosen.is_some() {
             return Ok(());
         }
         let what = match &self.wanted {
@@ -242,17 +242,18 @@ mod tests {
     #[test]
     fn one_database_is_found_by_itself_and_several_must_be_chosen_from() {
         let mut any = Databases::new(None);
-        any.finish().unwrap();
+        any.finish(false).unwrap();
+        assert_eq!(any.finish(true).unwrap_err().code(), Code::DatabaseNotFound);
         assert!(!enter(&mut any, "common").unwrap());
-        assert_eq!(any.finish().unwrap_err().code(), Code::DatabaseNotFound);
+        assert_eq!(any.finish(false).unwrap_err().code(), Code::DatabaseNotFound);
         assert!(enter(&mut any, "shop").unwrap());
         assert!(enter(&mut any, "shop").unwrap());
         assert_eq!(enter(&mut any, "crm").unwrap_err().code(), Code::InvalidOption);
 
         let mut crm = Databases::new(Some("crm".into()));
         assert!(!enter(&mut crm, "shop").unwrap());
-        assert_eq!(crm.finish().unwrap_err().code(), Code::DatabaseNotFound);
+        assert_eq!(crm.finish(false).unwrap_err().code(), Code::DatabaseNotFound);
         assert!(enter(&mut crm, "crm").unwrap());
-        crm.finish().unwrap();
+        crm.finish(false).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! MongoDB at its edges: what only a mongod does, damaged folders, huge documents, what the doctor is told to look for.
 
-use lastgood::{CheckStatus, Code};
+use lastgood::{CheckStatus, Code, ExportFormat};
 use testkit::{Mongodb, peak_memory};
 
 use crate::world::{World, bare_command, must_fail};
@@ -74,6 +74,14 @@ async fn users_and_roles_go_along_where_that_is_wanted() {
     assert_eq!(list(&server), there, "those of the database have its new name, and others stay as they are");
     vault.restore(&backup.id).target(&copy).clean().globals().await.unwrap();
     assert_eq!(list(&server), there, "those that are there are not made again");
+
+    // In an archive of old runbooks they are whole as well; what mongodump made is restored without them.
+    let old = world.path("old");
+    vault.export(&backup.id).folder(&old).format(ExportFormat::Classic).plain().await.unwrap();
+    let archive = old.join(format!("{}.dump.gz", backup.id)).display().to_string();
+    let restored = vault.restore(&archive).target(server.url("from_archive")).await.unwrap();
+    let told: String = restored.warnings.iter().map(|w| format!("{} {}\n", w.code, w.message)).collect();
+    assert!(told.contains("server_collection") && told.contains("system.users"), "{told}");
 
     let everything = World::new();
     let of_all = everything.vault(&server.url("")).await;

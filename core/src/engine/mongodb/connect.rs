@@ -8,7 +8,7 @@ use mongodb::options::{Acknowledgment, ClientOptions, SelectionCriteria, WriteCo
 use mongodb::{Client, ClientSession, Database};
 
 use super::address::Address;
-use super::failure::{failure, is_denied};
+use super::failure::{failure, is_denied, server_code};
 use crate::error::{Code, Error, Result};
 
 /// How long a server is looked for, unless the URL says.
@@ -114,6 +114,14 @@ impl Server {
             .collect();
         names.sort();
         Ok(names)
+    }
+
+    /// Drops a collection, if it is there.
+    pub(super) async fn drop_collection(&self, database: &str, name: &str) -> Result<()> {
+        match self.client.database(database).collection::<Document>(name).drop().await {
+            Err(e) if server_code(&e) == Some(26) => Ok(()),
+            dropped => dropped.map_err(|e| failure(format!("dropping {database}.{name}"), e)),
+        }
     }
 
     /// A session for one reader; nothing but what it is asked for happens in it.

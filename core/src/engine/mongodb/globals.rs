@@ -71,12 +71,12 @@ fn file(place: &Place, collection: &str) -> String {
     }
 }
 
-/// The database whose users or roles a file holds, or [`ADMIN`] for those of all.
-fn parse(file: &str) -> Option<(&str, Kind)> {
+/// Which of them a file holds.
+fn parse(file: &str) -> Option<Kind> {
     let (database, stem, names::Kind::Data) = names::parse(file)? else { return None };
     let prefix = format!("${ADMIN}.");
     let collection = stem.strip_prefix(&prefix).or((database == ADMIN).then_some(stem))?;
-    Kind::ALL.into_iter().find(|kind| kind.collection() == collection).map(|kind| (database, kind))
+    Kind::ALL.into_iter().find(|kind| kind.collection() == collection)
 }
 
 /// The users and roles of this place, as files; nothing with a warning where they may not be read. Without `passwords`
@@ -137,7 +137,7 @@ impl Coming {
         let alone = matches!(server.address().place, Place::One(_));
         let mut coming = BTreeMap::new();
         for (file, bytes) in schema {
-            let Some((_, kind)) = parse(file) else { continue };
+            let Some(kind) = parse(file) else { continue };
             let mut documents = documents(bytes).map_err(|e| e.at(file))?;
             documents.retain(|one| !alone || one.get_str("db").is_ok_and(|name| databases.contains_key(name)));
             documents.iter_mut().for_each(|one| rename(kind, one, databases));
@@ -181,13 +181,9 @@ impl Coming {
         }
         let created = self.merge(server).await;
         for kind in Kind::ALL {
-            let waiting = server.database(ADMIN).collection::<Document>(kind.waiting().1);
-            // What is not there is gone.
-            if let Err(e) = waiting.drop().await
-                && server_code(&e) != Some(26)
-                && created.is_ok()
-            {
-                return Err(failure(format!("dropping {ADMIN}.{}", kind.waiting().1), e));
+            let dropped = server.drop_collection(ADMIN, kind.waiting().1).await;
+            if created.is_ok() {
+                dropped?;
             }
         }
         created?;
@@ -210,12 +206,10 @@ impl Coming {
         for (kind, documents) in self.0.iter().filter(|(_, documents)| !documents.is_empty()) {
             let (argument, collection) = kind.waiting();
             command.insert(argument, format!("{ADMIN}.{collection}"));
+            server.drop_collection(ADMIN, collection).await?;
             let waiting = server.database(ADMIN).collection::<Document>(collection);
-            let doing = || format!("writing {ADMIN}.{collection}");
-            match waiting.drop().await {
-                Err(e) if server_code(&e) != Some(26) => return Err(failure(doing(), e)),
-                _ => waiting.insert_many(documents).await.map_err(|e| failure(doing(), e))?,
-            };
+            let written = waiting.insert_many(documents).await;
+            written.map_err(|e| failure(format!("writing {ADMIN}.{collection}"), e))?;
         }
         let database = match &server.address().place {
             Place::One(name) => name,
@@ -277,8 +271,8 @@ mod tests {
         let (one, all) = (Place::One("shop".into()), Place::All { prefix: None });
         assert_eq!(file(&one, "system.users"), "shop/$admin.system.users.bson");
         assert_eq!(file(&all, VERSION), "admin/system.version.bson");
-        assert_eq!(parse("shop/$admin.system.users.bson"), Some(("shop", Kind::Users)));
-        assert_eq!(parse("admin/system.roles.bson"), Some((ADMIN, Kind::Roles)));
+        assert_eq!(parse("shop/$admin.system.users.bson"), Some(Kind::Users));
+        assert_eq!(parse("admin/system.roles.bson"), Some(Kind::Roles));
         for other in ["shop/system.users.bson", "admin/system.version.bson", "shop/$admin.system.users.metadata.json"] {
             assert_eq!(parse(other), None, "{other}");
         }

@@ -224,14 +224,6 @@ impl MongoTarget {
         database.run_command(command).await.map(|_| ()).map_err(|e| failure(doing, e))
     }
 
-    async fn drop_collection(&self, n: &Namespace) -> Result<()> {
-        let dropped = self.server.database(&n.database).collection::<Document>(&n.collection).drop().await;
-        match dropped {
-            Err(e) if server_code(&e) == Some(26) => Ok(()),
-            dropped => dropped.map_err(|e| failure(format!("dropping {n}"), e)),
-        }
-    }
-
     /// Builds the indexes of a collection; of those that the server refuses it tells.
     async fn build_indexes(&self, incoming: &Incoming) -> Result<Vec<Warning>> {
         let indexes = define::indexes(&incoming.metadata, self.options.rehearsal);
@@ -276,7 +268,7 @@ impl Target for MongoTarget {
             self.coming = Coming::find(&self.server, &schema, &databases).await?;
         }
         for namespace in in_the_way {
-            self.drop_collection(&namespace).await?;
+            self.server.drop_collection(&namespace.database, &namespace.collection).await?;
         }
         let rehearsal = self.options.rehearsal;
         for i in 0..self.incoming.len() {
@@ -361,7 +353,7 @@ impl Target for MongoTarget {
 
     async fn abort(self: Box<Self>) -> Result<()> {
         for namespace in &self.made {
-            self.drop_collection(namespace).await?;
+            self.server.drop_collection(&namespace.database, &namespace.collection).await?;
         }
         Ok(())
     }

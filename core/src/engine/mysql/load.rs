@@ -311,9 +311,6 @@ impl Target for MyTarget {
         let object = restore.tables.get(place.file).and_then(|index| restore.catalog.objects.get(*index));
         let object = object.filter(|o| o.kind == Kind::Table).ok_or_else(|| missing(place.file))?;
         let mut writer = restore.writers.lease().await?;
-        // Without these checks MariaDB locks an empty table whole for the first who fills it; two of them would deadlock.
-        let unique_checks = u8::from(object.files.len() > 1);
-        writer.execute(&format!("SET SESSION unique_checks = {unique_checks}"), "setting up the session").await?;
         match restore.infile && !object.insert_only {
             true => infile::load_data(&mut writer.conn, restore.server.database(), object, place.file, data).await?,
             false => infile::insert(&mut writer.conn, object, place.file, data, &restore.large).await?,

@@ -172,7 +172,7 @@ impl Run<'_> {
             next = self.source.next().await?;
         }
         self.batch.commit(conn).await?;
-        self.databases.finish()
+        self.databases.finish(false)
     }
 
     async fn statement(&mut self, conn: &mut Conn, statement: Statement, kind: Kind) -> Result<()> {

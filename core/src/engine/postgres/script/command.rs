@@ -1,8 +1,7 @@
 //! Commands for psql that pg_dump and pg_dumpall write themselves. All others are refused.
 
-use crate::error::Result;
-
 use crate::engine::script::refused;
+use crate::error::Result;
 
 /// A command that a script may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

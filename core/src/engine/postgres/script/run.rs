@@ -128,7 +128,7 @@ impl Run<'_> {
     async fn all(&mut self, conn: &mut PgConnection) -> Result<()> {
         while let Some(event) = self.source.next().await? {
             match event {
-                Event::Cluster => self.sections.enter_cluster(self.source.splitter.line())?,
+                Event::Cluster => self.sections.enter_cluster(),
                 Event::Command { text, line } => {
                     self.batch.send(conn).await?;
                     self.sections.follow(command::parse(&text, line)?, line)?;

@@ -28,13 +28,8 @@ impl Sections {
     }
 
     /// A dump of a cluster begins: with what belongs to the server.
-    ///
-    /// # Errors
-    /// None: what is of no database is in nobody's way.
-    pub(super) fn enter_cluster(&mut self, line: u64) -> Result<()> {
-        self.cluster = true;
-        self.active = self.databases.enter(String::new(), line, true)?;
-        Ok(())
+    pub(super) fn enter_cluster(&mut self) {
+        (self.cluster, self.active) = (true, false);
     }
 
     /// Follows a command.
@@ -63,7 +58,7 @@ impl Sections {
     /// # Errors
     /// `DatabaseNotFound`.
     pub(super) fn finish(&self) -> Result<()> {
-        self.databases.finish()
+        self.databases.finish(self.cluster)
     }
 }
 
@@ -81,14 +76,14 @@ mod tests {
     #[test]
     fn one_database_of_a_cluster_is_found_by_itself_and_several_must_be_chosen_from() {
         let mut sections = Sections::new(None);
-        sections.enter_cluster(1).unwrap();
+        sections.enter_cluster();
         assert!(!sections.active());
         assert!(!connect(&mut sections, "template1").unwrap());
         assert!(connect(&mut sections, "shop").unwrap());
         assert_eq!(connect(&mut sections, "crm").unwrap_err().code(), Code::InvalidOption);
 
         let mut sections = Sections::new(Some("crm".into()));
-        sections.enter_cluster(1).unwrap();
+        sections.enter_cluster();
         assert!(!connect(&mut sections, "shop").unwrap());
         assert_eq!(sections.finish().unwrap_err().code(), Code::DatabaseNotFound);
         assert!(connect(&mut sections, "crm").unwrap());
