@@ -46,7 +46,14 @@ fn main() {
     let url = url_of("bench");
     let dump = format!("mariadb-dump --defaults-file={options} --single-transaction --quick bench");
     let login = format!("--socket {socket} -u root -p {password}");
-    let ours = format!("exec {lastgood} -q backup --database $DATABASE_URL --store $OUT/store --key-file {key}");
+    // As on every night but the first: the store is there.
+    let begun = folder.path().join("begun");
+    let begun = begun.display();
+    let ours = format!(
+        "cp -r {begun} $OUT/store && exec {lastgood} -q backup --database $DATABASE_URL --store $OUT/store --key-file {key}"
+    );
+    let first = format!("{lastgood} -q backup --schema-only --database $DATABASE_URL --store {begun} --key-file {key}");
+    bash(&first, folder.path(), &url);
     let clean = || server.drop("bench_copy");
 
     let mut backups = vec![
@@ -62,7 +69,7 @@ fn main() {
 
     let kept = folder.path().join("kept");
     std::fs::create_dir(&kept).unwrap();
-    let backup = ours.trim_start_matches("exec ");
+    let backup = ours.replace("exec ", "");
     let all = format!(
         "{backup} && {lastgood} -q export latest $OUT/exported --store $OUT/store --key-file {key} && {dump} > $OUT/dump.sql && \
          mydumper {login} -B bench -t 2 -r 100000 -o $OUT/mydumper"

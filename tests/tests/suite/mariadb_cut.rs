@@ -135,3 +135,37 @@ async fn a_restore_that_is_cancelled_or_killed_shows_nothing() {
     restore().await.unwrap();
     assert_eq!(server.content("restored"), server.content("half"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_promotion_leaves_the_old_tables_or_the_restored_ones_and_no_mixture() {
+    let Some(server) = MariaDb::start() else { return };
+    let world = World::new();
+    let url = server.create("live");
+    // Two tables that agree with each other at any moment.
+    server.sql("live", "CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a SELECT seq FROM seq_1_to_5000; CREATE TABLE b (id INT PRIMARY KEY, pad TEXT); INSERT INTO b SELECT seq, REPEAT(MD5(seq), 30) FROM seq_1_to_5000");
+    vault(&world, &url).await.backup().await.unwrap();
+    server.sql("live", "INSERT INTO a VALUES (0); INSERT INTO b VALUES (0, 'written after the backup')");
+    let mut command = world.command(&["restore", "latest", "--promote", "--target", &url, "--database", &url]);
+    let command = command.arg("--quiet");
+    let began = std::time::Instant::now();
+    assert!(command.status().unwrap().success());
+    let whole = began.elapsed();
+    let rows = |database: &str| server.sql(database, "SELECT COUNT(*) FROM a; SELECT COUNT(*) FROM b");
+    let (restored, written) = ("5000\n5000", "5001\n5001");
+    let mut survived = 0;
+    for _ in 0..8 {
+        let (moment, running) = testkit::run_and_kill(command, whole);
+        survived += usize::from(running);
+        // The server may still be at what the killed client asked for.
+        testkit::wait_until("its sessions to end", || {
+            server.sql("", "SELECT 1 FROM information_schema.PROCESSLIST WHERE DB LIKE 'live%'").is_empty()
+        });
+        assert!([restored, written].contains(&rows("live").trim()), "killed after {moment:?}");
+        // What was there before is under its own name, or has not left yet.
+        for kept in server.databases().iter().filter(|name| name.starts_with("live_before_")) {
+            let empty = server.sql(kept, "SHOW TABLES").is_empty();
+            assert!(empty || [restored, written].contains(&rows(kept).trim()), "{kept}, killed after {moment:?}");
+        }
+    }
+    assert!(survived > 0, "none was killed");
+}

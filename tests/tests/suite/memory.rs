@@ -110,6 +110,12 @@ fn huge_rows_of_mariadb_take_at_most_three_times_the_size_of_one() {
         &format!(
             "CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB);
              INSERT INTO t SELECT 1, REPEAT(UNHEX(SHA2('any', 512)), {ROW} / 64);
+             -- In several files, which go in by statements as far as rows are small.
+             CREATE TABLE n (id INT AUTO_INCREMENT PRIMARY KEY, v LONGBLOB);
+             INSERT INTO n SELECT seq, REPEAT('small', 20000) FROM seq_1_to_200;
+             INSERT INTO n SELECT 100000 + id, v FROM t;
+             INSERT INTO n SELECT 200000 + seq, REPEAT('small', 20000) FROM seq_1_to_100;
+             ANALYZE TABLE n;
              CREATE TABLE a AS SELECT * FROM t; CREATE TABLE b AS SELECT * FROM t;
              CREATE TABLE d (v LONGTEXT COMPRESSED); INSERT INTO d SELECT REPEAT('small', {ROW} / 5);
              INSERT INTO d SELECT REPEAT('less', 10) FROM seq_1_to_1000"

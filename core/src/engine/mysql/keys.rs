@@ -45,10 +45,19 @@ pub(super) fn steps(table: &Object) -> Steps {
     Steps { create: format!("{head} (\n{}\n){tail}", kept.join(",\n")), keys: alter(keys), foreign: alter(foreign) }
 }
 
+/// Whether a table has a column that counts by itself.
+pub(super) fn counts(table: &Object) -> bool {
+    table.sql.lines().any(is_counting)
+}
+
+fn is_counting(line: &str) -> bool {
+    line.contains(" AUTO_INCREMENT") && line.starts_with("  `")
+}
+
 /// Whether there is a primary key, and the column that counts by itself comes first in it.
 fn has_own_order(lines: &[&str]) -> bool {
     let Some(primary) = lines.iter().find_map(|line| line.strip_prefix("  PRIMARY KEY (")) else { return false };
-    let counting = lines.iter().find(|line| line.contains(" AUTO_INCREMENT") && line.starts_with("  `"));
+    let counting = lines.iter().find(|line| is_counting(line));
     let name = |line: &str| line.trim_start()[1..].split('`').next().map(|name| format!("`{name}`"));
     counting.and_then(|line| name(line)).is_none_or(|name| primary.starts_with(&name))
 }

@@ -22,7 +22,8 @@ use super::connect::{Role, Server, Session};
 use super::existing;
 use super::files::create_database;
 use super::globals::{self, Account};
-use super::infile;
+use super::infile::{self, Begun};
+use super::insert::{self, Large};
 use super::keys::{self, Steps};
 use super::place::{self, Place};
 use super::promote;
@@ -59,6 +60,8 @@ struct Restore {
     connections: usize,
     /// Whether the server takes LOAD DATA LOCAL.
     infile: bool,
+    /// Whether a server that counts by itself lets one LOAD DATA at a time into a table.
+    counts_in_turn: bool,
     /// Held by whoever sends a large row in a statement.
     large: Semaphore,
     /// Whether the target's database was created by the end of the restore.
@@ -67,6 +70,16 @@ struct Restore {
 }
 
 impl Restore {
+    /// How rows go into a table: by LOAD DATA LOCAL, or else by statements, with what becomes of large rows then.
+    fn way(&self, table: &Object) -> Option<Large<'_>> {
+        if !self.infile || table.insert_only {
+            return Some(Large::InTurn(&self.large));
+        }
+        // LOAD DATA keeps the counter to its end: the table's other files would wait for it.
+        let would_wait = self.counts_in_turn && table.files.len().min(self.connections) > 1 && keys::counts(table);
+        would_wait.then_some(Large::InPieces)
+    }
+
     /// Whether this was the last file of its table.
     fn was_last_of(&self, file: &str) -> bool {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,6 +173,7 @@ impl MyTarget {
             writers: Pool::new(Vec::new()),
             connections: 0,
             infile: false,
+            counts_in_turn: false,
             large: Semaphore::new(1),
             target_created: false,
             warnings,
@@ -170,6 +184,8 @@ impl MyTarget {
         }
         let local = first.query_one("SELECT @@GLOBAL.local_infile", "asking for LOAD DATA LOCAL").await?;
         restore.infile = local.as_deref() == Some("1");
+        let counting = first.query_one("SELECT @@GLOBAL.innodb_autoinc_lock_mode", "asking how tables count").await?;
+        restore.counts_in_turn = counting.as_deref() != Some("2");
         if !restore.infile {
             let message =
                 "the server takes no LOAD DATA LOCAL (local_infile = OFF): rows went in by INSERT, which is slower";
@@ -311,9 +327,10 @@ impl Target for MyTarget {
         let object = restore.tables.get(place.file).and_then(|index| restore.catalog.objects.get(*index));
         let object = object.filter(|o| o.kind == Kind::Table).ok_or_else(|| missing(place.file))?;
         let mut writer = restore.writers.lease().await?;
-        match restore.infile && !object.insert_only {
-            true => infile::load_data(&mut writer.conn, restore.server.database(), object, place.file, data).await?,
-            false => infile::insert(&mut writer.conn, object, place.file, data, &restore.large).await?,
+        let (conn, database) = (&mut writer.conn, restore.server.database());
+        match restore.way(object) {
+            None => infile::load_data(conn, database, object, place.file, Begun::default(), data).await?,
+            Some(large) => insert::insert(conn, database, object, place.file, data, large).await?,
         }
         if restore.was_last_of(place.file)
             && let Some(sql) = restore.waiting.get(&object.name).and_then(|steps| steps.keys.as_ref())

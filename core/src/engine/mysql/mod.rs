@@ -3,7 +3,7 @@
 //! A dump is read in one snapshot that all connections share (`snapshot`, `dump`): definitions as the server shows them
 //! (`catalog`), rows in ranges of the primary key (`plan`, `rows`). It is written down as the files that `myloader` and
 //! the `mariadb` client load (`files`, `program`), with a catalog beside them for us. A restore (`load`) looks at the
-//! target (`place`), creates tables, loads rows (`infile`), builds and checks the rest (`build`), and lets the result
+//! target (`place`), creates tables, loads rows (`infile`, `insert`), builds and checks the rest (`build`), and lets the result
 //! appear at once.
 
 mod address;
@@ -19,8 +19,10 @@ mod failure;
 mod files;
 mod globals;
 mod infile;
+mod insert;
 mod keys;
 mod large_row;
+mod lines;
 mod load;
 mod place;
 mod plan;
@@ -35,6 +37,7 @@ mod select;
 mod session;
 mod snapshot;
 mod stats;
+mod taken;
 
 use std::collections::HashMap;
 use std::io::BufRead;

@@ -1,6 +1,7 @@
 //! Rows of COPY in a script, up to the line `\.`.
 
 use bytes::Bytes;
+use memchr::memchr;
 
 use super::split::Event;
 
@@ -61,7 +62,7 @@ impl Rows {
         let start = *at;
         let mut end = start;
         while end < piece.len() && !(self.line_start && piece[end] == b'\\') {
-            let length = piece[end..].iter().position(|b| *b == b'\n');
+            let length = memchr(b'\n', &piece[end..]);
             self.line_start = length.is_some();
             *line += u64::from(self.line_start);
             end = length.map_or(piece.len(), |length| end + length + 1);
