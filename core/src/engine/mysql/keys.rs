@@ -45,6 +45,12 @@ pub(super) fn steps(table: &Object) -> Steps {
     Steps { create: format!("{head} (\n{}\n){tail}", kept.join(",\n")), keys: alter(keys), foreign: alter(foreign) }
 }
 
+/// The lines of a table's definition that are its columns.
+pub(super) fn columns(sql: &str) -> Vec<&str> {
+    let body = sql.split_once(" (\n").and_then(|(_, rest)| rest.split_once("\n)"));
+    body.map_or_else(Vec::new, |(body, _)| body.split(",\n").filter(|line| line.starts_with("  `")).collect())
+}
+
 /// Whether there is a primary key, and the column that counts by itself comes first in it.
 fn has_own_order(lines: &[&str]) -> bool {
     let Some(primary) = lines.iter().find_map(|line| line.strip_prefix("  PRIMARY KEY (")) else { return false };

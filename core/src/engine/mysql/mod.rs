@@ -7,11 +7,13 @@
 //! appear at once.
 
 mod address;
+mod arrive;
 mod build;
 mod catalog;
 mod classic;
 mod collations;
 mod connect;
+mod databases;
 mod doctor;
 mod dump;
 mod existing;
@@ -22,6 +24,7 @@ mod infile;
 mod keys;
 mod large_row;
 mod load;
+mod names;
 mod place;
 mod plan;
 mod privileges;
@@ -44,7 +47,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
@@ -53,8 +56,9 @@ use super::stock::{About, OneFile, StockDump};
 use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, StoredFile, Target};
 
 use connect::{Role, Server};
+use databases::Databases;
 
-/// One database of a MySQL or MariaDB server.
+/// One database of a MySQL or MariaDB server, or all of them.
 #[derive(Debug)]
 pub(crate) struct Mysql {
     server: Server,
@@ -81,7 +85,7 @@ impl Engine for Mysql {
     }
 
     fn database(&self) -> &str {
-        self.server.database()
+        self.server.databases().name()
     }
 
     async fn probe(&self) -> Result<Probe> {
@@ -114,7 +118,12 @@ impl Engine for Mysql {
 
     async fn discard(&self) -> Result<()> {
         let mut session = self.server.connect_outside(Role::Catalog).await?;
-        place::drop_database(&mut session, self.server.database()).await?;
+        if let Databases::All { prefix: None } = self.server.databases() {
+            return Err(Error::new(Code::Internal, "all databases of a server are never dropped"));
+        }
+        for database in session.databases(&self.server).await? {
+            place::drop_database(&mut session, &database).await?;
+        }
         session.close().await;
         Ok(())
     }
