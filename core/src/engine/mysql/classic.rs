@@ -33,7 +33,8 @@ pub(super) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
         for catalog in &databases {
             pieces.push(bytes(enter(catalog)));
             for object in catalog.of(kind) {
-                pieces.push(bytes(definition(object)));
+                // Rows change the settings.
+                pieces.push(bytes(format!("{HEAD}{}", definition(object, &catalog.database))));
                 pieces.extend(object.files.iter().cloned().map(Piece::File));
             }
         }

@@ -12,9 +12,10 @@ use crate::report::ConsistencyPoint;
 
 use super::catalog::tables::TableData;
 use super::catalog::{self, Catalog, Dump, Kind, Object};
+use super::names;
 use super::plan::Range;
 use super::program;
-use super::quote::{ident, literal};
+use super::quote::{ident, literal, qualified};
 use super::session::Version;
 
 /// Where the bytes of a file come from.
@@ -69,11 +70,16 @@ fn plan_database(
     stock.push(text_file(format!("{database}-schema-create.sql"), create_database(catalog, &catalog.database)));
     let version = Version::parse(&catalog.server);
     let (mut post, mut triggers) = (String::new(), String::new());
+    let sequences: Vec<Object> = catalog.of(Kind::Sequence).cloned().collect();
     for object in &mut catalog.objects {
         match object.kind {
             Kind::Table | Kind::Sequence => {
                 let stem = format!("{database}.{}", names.safe(&object.name));
-                stock.push(text_file(format!("{stem}-schema.sql"), definition(object)));
+                // Stock tools go by the alphabet, or by no order at all.
+                let drawn: String =
+                    sequences.iter().filter(|s| draws_from(object, &catalog.database, s)).map(sequence).collect();
+                let text = format!("{HEAD}{drawn}{}", definition(object, &catalog.database));
+                stock.push(text_file(format!("{stem}-schema.sql"), text));
                 let is_its = |t: &TableData| t.name == object.name && t.database == catalog.database;
                 if let Some((index, ranges)) = tables.iter().position(is_its).and_then(|i| Some((i, ranges.get(i)?)))
                     && object.kind == Kind::Table
@@ -135,9 +141,23 @@ fn metadata(dump: &Dump, point: &ConsistencyPoint) -> String {
 pub(super) const HEAD: &str = "/*!40101 SET NAMES utf8mb4*/;\n/*!40014 SET FOREIGN_KEY_CHECKS=0*/;\n\
     /*!40101 SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'*/;\n/*!40103 SET TIME_ZONE='+00:00' */;\n";
 
-pub(super) fn definition(object: &Object) -> String {
+/// The statements that make a table or a sequence in whatever database the client is in.
+pub(super) fn definition(object: &Object, database: &str) -> String {
+    match object.kind {
+        Kind::Sequence => sequence(object),
+        _ => format!("{};\n", program::one_line_ends(&names::without(database, &object.sql))),
+    }
+}
+
+fn sequence(object: &Object) -> String {
+    let sql = object.sql.replacen("CREATE SEQUENCE ", "CREATE SEQUENCE IF NOT EXISTS ", 1);
     let state = if object.state.is_empty() { String::new() } else { format!("{};\n", object.state) };
-    format!("{HEAD}{};\n{state}", program::one_line_ends(&object.sql))
+    format!("{};\n{state}", program::one_line_ends(&sql))
+}
+
+/// Whether a column's default takes its numbers from a sequence of the table's database.
+fn draws_from(table: &Object, database: &str, sequence: &Object) -> bool {
+    table.kind == Kind::Table && table.sql.contains(&format!("nextval({})", qualified(database, &sequence.name)))
 }
 
 /// A table with the view's columns, for as long as other definitions may refer to it.

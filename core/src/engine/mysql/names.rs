@@ -120,6 +120,17 @@ impl Names {
     }
 }
 
+/// A table's definition that does not name the database that it is of.
+pub(super) fn without(database: &str, sql: &str) -> String {
+    let mut text = String::with_capacity(sql.len());
+    let mut done = 0;
+    for chain in chains(sql).into_iter().filter(|c| c.name == database && c.begins_with_a_database()) {
+        text.push_str(&sql[done..chain.at.start]);
+        done = after_point(sql, chain.at.end).unwrap_or(chain.at.end);
+    }
+    text + &sql[done..]
+}
+
 /// Names with points between them: `` `shop`.`orders`.`id` ``.
 #[derive(Debug)]
 struct Chain {
@@ -171,11 +182,31 @@ fn chains(sql: &str) -> Vec<Chain> {
             let call = sql[last..].trim_start().starts_with('(');
             chains.push(Chain { at: first, name, parts, before: std::mem::take(&mut before), call });
         } else {
-            before = if quoted || parts > 1 { String::new() } else { name.to_lowercase() };
+            let word = if quoted || parts > 1 { String::new() } else { name.to_lowercase() };
+            before = if word == "from" && is_of_a_function(&before) { String::new() } else { word };
         }
         at = last;
     }
     chains
+}
+
+/// Whether the `from` behind this word is not a query's: `extract(day_hour from …)`, `trim(both ' ' from …)`.
+fn is_of_a_function(word: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "year",
+        "quarter",
+        "month",
+        "week",
+        "day",
+        "hour",
+        "minute",
+        "second",
+        "microsecond",
+        "both",
+        "leading",
+        "trailing",
+    ];
+    WORDS.contains(&word) || WORDS.iter().any(|unit| word.starts_with(&format!("{unit}_")))
 }
 
 /// Where the name that begins here ends; none if none does. What stands between double quotes is a name if it is a part
@@ -271,9 +302,21 @@ mod tests {
             ),
             ("REFERENCES `blog`.`author` (`id`)", "REFERENCES `b``2`.`author` (`id`)"),
             ("REFERENCES `author` (`blog`)", "REFERENCES `author` (`blog`)"),
+            (
+                "select extract(day from `blog`.`d`),trim(both ' ' from `blog`.`t`),'both' from `blog`.`a` `blog`",
+                "select extract(day from `blog`.`d`),trim(both ' ' from `blog`.`t`),'both' from `b``2`.`a` `blog`",
+            ),
         ] {
             assert_eq!(names().in_definition(sql), expected);
         }
+    }
+
+    #[test]
+    fn a_table_may_be_made_in_any_database() {
+        let sql = "`id` bigint DEFAULT nextval(`shop`.`s`),\n `n` bigint DEFAULT nextval(`blog`.`s`) COMMENT 'nextval(`shop`.`s`)'";
+        let expected =
+            "`id` bigint DEFAULT nextval(`s`),\n `n` bigint DEFAULT nextval(`blog`.`s`) COMMENT 'nextval(`shop`.`s`)'";
+        assert_eq!(without("shop", sql), expected);
     }
 
     #[test]

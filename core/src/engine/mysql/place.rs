@@ -112,6 +112,8 @@ pub(super) async fn contents(session: &mut Session, database: &str) -> Result<Op
 
 /// Drops a database that is ours, if it is there.
 pub(super) async fn drop_database(session: &mut Session, name: &str) -> Result<()> {
+    // Another one that is ours as well may refer to it.
+    session.execute("SET SESSION foreign_key_checks = 0", "setting up the session").await?;
     let sql = format!("DROP DATABASE IF EXISTS {}", ident(name));
     session.execute(&sql, &format!("dropping database {name}")).await
 }

@@ -31,7 +31,7 @@ pub(in crate::engine::mysql) fn check(options: &RestoreOptions) -> Result<()> {
 pub(in crate::engine::mysql) async fn blank(server: &Server) -> Result<Dump> {
     if let Databases::All { .. } = server.databases() {
         return Err(Error::new(Code::InvalidOption, "a script is restored into one database, and the URL names none")
-            .next("name the database in the target's URL"));
+            .next("name the database in the URL"));
     }
     let mut session = server.connect_outside(Role::Catalog).await?;
     let rows = session.query("SELECT @@character_set_server, @@collation_server", "asking for the collation").await?;
