@@ -148,7 +148,7 @@ impl MyTarget {
         let catalogs = dump.databases.into_iter().zip(names).collect();
         let mut homes = Home::find(&mut outside, &self.server, catalogs, &self.options).await?;
         if self.options.rehearsal {
-            rehearse(&mut homes, &mut warnings);
+            warnings.extend(place::let_go(&mut homes));
         }
         warnings.extend(place::names(&place::finished(&homes)).warnings(homes.iter().map(|home| &home.catalog)));
         let tables = tables(&homes, data)?;
@@ -160,7 +160,7 @@ impl MyTarget {
             }
         }
         if self.options.globals {
-            let pairs = pairs(&homes);
+            let pairs = place::pairs(&homes);
             self.accounts = dump.accounts.into_iter().filter(|account| account.concerns(&pairs)).collect();
             globals::create(&mut outside, &self.accounts, &mut self.created).await?;
         }
@@ -243,7 +243,9 @@ impl MyTarget {
         let sites = place::working(&restore.homes);
         build::foreign_keys(&mut session, &sites, &restore.waiting).await?;
         for site in &sites {
-            restore.warnings.extend(build::check_foreign_keys(&mut session, site.database).await?);
+            let told = build::check_foreign_keys(&mut session, site.database).await?;
+            let which = if sites.len() > 1 { format!("{}: ", site.catalog.database) } else { String::new() };
+            restore.warnings.extend(told.into_iter().map(|w| Warning::new(&w.code, format!("{which}{}", w.message))));
         }
         // What a script made is there already.
         if self.script.is_none() {
@@ -282,27 +284,6 @@ impl MyTarget {
         session.close().await;
         Ok(())
     }
-}
-
-/// A copy that is looked at and dropped does not hold fast what is in other databases.
-fn rehearse(homes: &mut [Home], warnings: &mut Vec<Warning>) {
-    let names = place::names(&place::finished(homes));
-    for Home { catalog, .. } in homes {
-        for table in catalog.objects.iter_mut().filter(|o| o.kind == Kind::Table) {
-            let Some(sql) = names.without_foreign(&table.sql) else { continue };
-            table.sql = sql;
-            let message = format!(
-                "table {} of {} refers to a database that is not restored with it: its foreign keys into it are left out",
-                table.name, catalog.database
-            );
-            warnings.push(Warning::new("other_database", message));
-        }
-    }
-}
-
-/// The names of databases, and what they are called in the end.
-fn pairs(homes: &[Home]) -> Vec<(&str, &str)> {
-    homes.iter().map(|home| (home.catalog.database.as_str(), home.name.as_str())).collect()
 }
 
 #[async_trait]
@@ -354,7 +335,8 @@ impl Target for MyTarget {
         self.appear(&mut session).await?;
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
         if !self.options.no_privileges {
-            let told = globals::grant(&mut session, &self.accounts, &self.created, &pairs(&restore.homes)).await?;
+            let told =
+                globals::grant(&mut session, &self.accounts, &self.created, &place::pairs(&restore.homes)).await?;
             restore.warnings.extend(told);
         }
         session.close().await;

@@ -3,9 +3,10 @@
 use crate::engine::{RestoreOptions, shortened};
 use crate::error::{Code, Error, Result};
 use crate::id::random_hex;
+use crate::report::Warning;
 
 use super::build::Site;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Kind};
 use super::connect::{Server, Session};
 use super::databases::NAME_LENGTH;
 use super::names::Names;
@@ -86,6 +87,30 @@ pub(super) fn finished(homes: &[Home]) -> Vec<Site<'_>> {
 /// What these databases are called, by what they were called.
 pub(super) fn names(sites: &[Site<'_>]) -> Names {
     sites.iter().map(|site| (site.catalog.database.as_str(), site.database)).collect()
+}
+
+/// The names of databases in the dump, and what they are called in the end.
+pub(super) fn pairs(homes: &[Home]) -> Vec<(&str, &str)> {
+    homes.iter().map(|home| (home.catalog.database.as_str(), home.name.as_str())).collect()
+}
+
+/// Leaves out foreign keys into databases that do not come along, and tells of it: a copy that is looked at and dropped
+/// does not hold fast the rows of others.
+pub(super) fn let_go(homes: &mut [Home]) -> Vec<Warning> {
+    let names = names(&finished(homes));
+    let mut warnings = Vec::new();
+    for Home { catalog, .. } in homes {
+        for table in catalog.objects.iter_mut().filter(|o| o.kind == Kind::Table) {
+            let Some(sql) = names.without_foreign(&table.sql) else { continue };
+            table.sql = sql;
+            let message = format!(
+                "table {} of {} refers to a database that is not restored with it: its foreign keys into it are left out",
+                table.name, catalog.database
+            );
+            warnings.push(Warning::new("other_database", message));
+        }
+    }
+    warnings
 }
 
 async fn exists(session: &mut Session, database: &str) -> Result<bool> {
