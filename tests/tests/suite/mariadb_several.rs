@@ -243,6 +243,9 @@ async fn what_does_not_fit_is_refused_and_what_fails_leaves_nothing() {
     }
     vault.restore(&whole.id).target(&all).await.unwrap();
     same(server, &["refused_blog", "refused_shop"], &looks, "after failures");
+    server.sql("", "DELETE FROM refused_shop.orders; DROP VIEW refused_blog.busiest");
+    vault.restore(&whole.id).target(&all).clean().await.unwrap();
+    same(server, &["refused_blog", "refused_shop"], &looks, "in place of what was there");
 
     // A part beside what is there, in the database that it is of.
     let part = vault.backup().table("refused_blog.aut*").await.unwrap();
