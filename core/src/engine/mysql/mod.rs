@@ -1,10 +1,11 @@
 //! MySQL and MariaDB: dumps in mydumper's layout, read and loaded over the wire, many connections at once.
 //!
-//! A dump is read in one snapshot that all connections share (`snapshot`, `dump`): definitions as the server shows them
-//! (`catalog`), rows in ranges of the primary key (`plan`, `rows`). It is written down as the files that `myloader` and
-//! the `mariadb` client load (`files`, `program`), with a catalog beside them for us. A restore (`load`) looks at the
-//! target (`place`), creates tables, loads rows (`infile`), builds and checks the rest (`build`), and lets the result
-//! appear at once.
+//! A dump holds one database of a server or several (`databases`). It is read in one snapshot that all connections share
+//! (`snapshot`, `dump`): definitions as the server shows them (`catalog`), rows in ranges of the primary key (`plan`,
+//! `rows`). It is written down as the files that `myloader` and the `mariadb` client load (`files`, `program`), with a
+//! catalog beside them for us. A restore (`load`) looks at the target (`place`), creates tables, loads rows (`infile`),
+//! builds and checks the rest (`build`), under whatever names the databases get (`names`), and lets the result appear at
+//! once (`arrive`).
 
 mod address;
 mod arrive;

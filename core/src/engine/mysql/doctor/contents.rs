@@ -82,13 +82,14 @@ pub(super) async fn not_transactional(v: &mut Visit<'_>) -> Result<Check> {
 /// Reads the schema as a backup does.
 pub(super) async fn objects(v: &mut Visit<'_>) -> Result<Check> {
     const NAME: &str = "objects";
-    let (mut tables, mut count, mut warnings) = (Vec::new(), 0, Vec::new());
+    let (mut tables, mut count, mut found) = (Vec::new(), 0, Vec::new());
     for database in v.databases.clone() {
         let of_database = tables::read(&mut v.session, &database).await?;
         let (catalog, told) = catalog::read(&mut v.session, &database, &of_database, &Picks::default()).await?;
         count += catalog.objects.len();
         tables.extend(of_database);
-        warnings.extend(told);
+        let which = if v.databases.len() > 1 { format!("{database}: ") } else { String::new() };
+        found.extend(told.into_iter().map(|warning| format!("{which}{}", warning.message)));
     }
     let closed = closed(v, &tables).await?;
     if let Some(first) = closed.first() {
@@ -98,7 +99,6 @@ pub(super) async fn objects(v: &mut Visit<'_>) -> Result<Check> {
         let next = format!("GRANT SELECT ON {}.* to the account, or exclude the tables", ident(&first.database));
         return Ok(Check::warn(NAME, message, next));
     }
-    let found: Vec<String> = warnings.into_iter().map(|w| w.message).collect();
     if found.is_empty() {
         return Ok(Check::pass(
             NAME,
