@@ -134,6 +134,8 @@ async fn all_databases_of_a_server_come_back_as_of_one_moment() {
     server.drop("shop_2");
     server.drop("blog_2");
 
+    must_fail(vault.restore(&id).target(&all).promote().await, Code::InvalidOption, "only one can take the place");
+
     // One of them, whatever it is to be called.
     vault.restore(&id).target(server.url("alone")).schema("odd-*").await.unwrap();
     assert_eq!(server.content("alone"), server.content(ODD));

@@ -77,11 +77,12 @@ impl Names {
             }
         }
         let told = named.into_iter().map(|(name, who)| {
-            let means = match self.0.get(&name) {
-                Some(to) => format!("which is restored as {to}: in their texts it stays {name}"),
-                None => format!("which is not restored with them: they mean {name} of the same server"),
+            let who = some_of(who, 10);
+            let message = match self.0.get(&name) {
+                Some(to) => format!("database {name} is restored as {to}, and is still {name} in the text of {who}"),
+                None => format!("database {name} is not restored with them, and is used by {who}"),
             };
-            Warning::new("other_database", format!("database {name} is named by {}, {means}", some_of(who, 10)))
+            Warning::new("other_database", message)
         });
         told.collect()
     }
