@@ -306,7 +306,8 @@ impl MariaDb {
     /// # Panics
     /// When the client reports an error.
     pub fn drop(&self, database: &str) {
-        self.sql("", &format!("DROP DATABASE IF EXISTS `{database}`"));
+        // Tables of other databases may refer to it.
+        self.sql("", &format!("SET foreign_key_checks = 0; DROP DATABASE IF EXISTS `{database}`"));
     }
 
     /// Ends all sessions that are in a database, and waits until they are gone: one that runs a routine does not notice

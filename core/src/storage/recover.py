@@ -279,7 +279,8 @@ NEXT = {
     "mysql": "It is mydumper's layout. Load it into a new database, by myloader or by the mariadb client:\n"
              + UNPACK + "    myloader -t 2 -B NEW -d {0}\n"
              + "    mariadb -e 'CREATE DATABASE NEW' && cd {0} && cat *.*-schema.sql *.*.[0-9]*.sql *-schema-post.sql"
-             + " *-schema-view.sql *-schema-triggers.sql | mariadb --binary-mode NEW",
+             + " *-schema-view.sql *-schema-triggers.sql | mariadb --binary-mode NEW\n"
+             + "Several databases (several *-schema-create.sql) get the names that they had: myloader -t 2 -d {0}",
     "mongodb": "It is mongodump's directory. Load it (--nsFrom and --nsTo give databases other names):\n"
                + UNPACK + "    mongorestore --dir {0}",
     "sqlite": "It is the database file itself. Unpack it and see that it is whole:\n"

@@ -23,6 +23,7 @@ mod mariadb_around;
 mod mariadb_classic;
 mod mariadb_cut;
 mod mariadb_life;
+mod mariadb_several;
 mod memory;
 mod memory_promised;
 mod mongodb_awkward;

@@ -14,6 +14,8 @@ use url::Url;
 
 use crate::error::{Code, Error, Result};
 
+use super::databases::Databases;
+
 /// The port of both servers.
 const PORT: u16 = 3306;
 
@@ -76,7 +78,7 @@ pub(super) struct Address {
     socket: Option<String>,
     user: String,
     password: Option<String>,
-    pub(super) database: String,
+    pub(super) databases: Databases,
     pub(super) ssl: SslMode,
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
@@ -97,7 +99,7 @@ impl Address {
             socket: None,
             user: decoded(url.username())?,
             password: url.password().map(decoded).transpose()?.or_else(|| variable("MYSQL_PWD")),
-            database: decoded(url.path().trim_start_matches('/'))?,
+            databases: Databases::named(decoded(url.path().trim_start_matches('/'))?),
             ssl: SslMode::Preferred,
             ca: None,
             certificate: None,
@@ -120,10 +122,6 @@ impl Address {
                 other => return Err(unknown(other)),
             }
         }
-        if address.database.is_empty() {
-            return Err(Error::new(Code::InvalidUrl, "the database URL names no database")
-                .next("write mysql://user@host:3306/database"));
-        }
         if address.certificate.is_some() != address.key.is_some() {
             return Err(Error::new(Code::InvalidUrl, "a client certificate needs its key, and the other way round")
                 .next("give both ssl-cert and ssl-key"));
@@ -139,20 +137,20 @@ impl Address {
         Ok(address)
     }
 
-    /// Another database of the same server.
-    pub(super) fn sibling(&self, database: &str) -> Self {
-        Self { database: database.to_owned(), ..self.clone() }
+    /// Other databases of the same server.
+    pub(super) fn with(&self, databases: Databases) -> Self {
+        Self { databases, ..self.clone() }
     }
 
-    /// The driver's options for one attempt, in the database or in none.
-    pub(super) fn options(&self, tls: Tls, inside: bool) -> Opts {
+    /// The driver's options for one attempt, in this database or in none.
+    pub(super) fn options(&self, tls: Tls, database: Option<&str>) -> Opts {
         let mut options = OptsBuilder::default()
             .ip_or_hostname(&*self.host)
             .tcp_port(self.port)
             .socket(self.socket.as_deref())
             .user(Some(&*self.user))
             .pass(self.password.as_deref())
-            .db_name(inside.then_some(&*self.database))
+            .db_name(database)
             // The driver would go on over the socket of a server that it takes for local.
             .prefer_socket(false)
             .tcp_keepalive(Some(Duration::from_secs(60)))
@@ -197,10 +195,14 @@ impl Address {
 impl fmt::Display for Address {
     /// The URL without credentials and parameters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let database = match &self.databases {
+            Databases::One(name) => name,
+            Databases::All { prefix } => prefix.as_deref().unwrap_or_default(),
+        };
         match &self.socket {
-            Some(socket) => write!(f, "mysql:///{}?socket={socket}", self.database),
-            None if self.host.contains(':') => write!(f, "mysql://[{}]:{}/{}", self.host, self.port, self.database),
-            None => write!(f, "mysql://{}:{}/{}", self.host, self.port, self.database),
+            Some(socket) => write!(f, "mysql:///{database}?socket={socket}"),
+            None if self.host.contains(':') => write!(f, "mysql://[{}]:{}/{database}", self.host, self.port),
+            None => write!(f, "mysql://{}:{}/{database}", self.host, self.port),
         }
     }
 }
@@ -270,9 +272,15 @@ mod tests {
             ("mariadb://u:s3cret@h:3307/a%20b?ssl-mode=REQUIRED", "mysql://h:3307/a b", "a b"),
             ("mysql://u:s3cret@/shop?socket=/run/mysqld.sock", "mysql:///shop?socket=/run/mysqld.sock", "shop"),
             ("mysql://u:s3cret@[::1]:3306/shop", "mysql://[::1]:3306/shop", "shop"),
+            ("mysql://u:s3cret@h/", "mysql://h:3306/", ""),
+            ("mysql://u:s3cret@h?ssl-mode=REQUIRED", "mysql://h:3306/", ""),
         ] {
             let address = address(url);
-            assert_eq!((address.to_string().as_str(), address.database.as_str()), (shown, database), "{url}");
+            assert_eq!(
+                (address.to_string().as_str(), address.databases),
+                (shown, Databases::named(database.into())),
+                "{url}"
+            );
         }
     }
 
@@ -304,8 +312,6 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_without_repeating_it() {
         for url in [
-            "mysql://u:s3cret@h",
-            "mysql://u:s3cret@h/",
             "mysql://u:s3cret@h/x?compress=true",
             "mysql://u:s3cret@h/x?ssl-mode=s3cret",
             "mysql://u:s3cret@h/x?ssl-cert=/c",

@@ -12,26 +12,45 @@ use super::catalog::{Catalog, Kind, Object};
 use super::connect::Session;
 use super::failure::{failure, number};
 use super::keys::Steps;
+use super::place::names;
 use super::program::{RESET, definer, disabled, settings, with_definer};
 use super::quote::{ident, literal, qualified};
 
-/// Creates sequences and tables in the session's database, with the keys that do not wait for rows.
-pub(super) async fn tables(session: &mut Session, catalog: &Catalog, waiting: &HashMap<String, Steps>) -> Result<()> {
-    for object in catalog.of(Kind::Sequence).chain(catalog.of(Kind::Table)) {
-        let doing = format!("creating {}", object.describe());
-        let steps = waiting.get(&object.name).filter(|_| object.kind == Kind::Table);
-        session.execute(steps.map_or(&object.sql, |steps| &steps.create), &doing).await?;
-        if !object.state.is_empty() {
-            session.execute(&object.state, &doing).await?;
+/// A database, and what comes into it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) database: &'a str,
+}
+
+/// The steps of tables that wait for their rows, by the index of their database and their names.
+pub(super) type Waiting = HashMap<(usize, String), Steps>;
+
+/// Creates sequences and tables, with the keys that do not wait for rows.
+pub(super) async fn tables(session: &mut Session, sites: &[Site<'_>], waiting: &Waiting) -> Result<()> {
+    let names = names(sites);
+    for kind in [Kind::Sequence, Kind::Table] {
+        for (index, site) in sites.iter().enumerate() {
+            for object in site.catalog.of(kind) {
+                let doing = format!("creating {}", object.describe());
+                let steps = waiting.get(&(index, object.name.clone())).filter(|_| kind == Kind::Table);
+                let sql = steps.map_or_else(|| names.in_definition(&object.sql), |steps| steps.create.clone());
+                session.enter(site.database).await?;
+                session.execute(&sql, &doing).await?;
+                if !object.state.is_empty() {
+                    session.execute(&object.state, &doing).await?;
+                }
+            }
         }
     }
     Ok(())
 }
 
 /// Adds the foreign keys that waited. Rows are not looked at: [`check_foreign_keys`] does.
-pub(super) async fn foreign_keys(session: &mut Session, waiting: &HashMap<String, Steps>) -> Result<()> {
-    for (table, steps) in waiting {
-        if let Some(sql) = &steps.foreign {
+pub(super) async fn foreign_keys(session: &mut Session, sites: &[Site<'_>], waiting: &Waiting) -> Result<()> {
+    for ((index, table), steps) in waiting {
+        if let (Some(sql), Some(site)) = (&steps.foreign, sites.get(*index)) {
+            session.enter(site.database).await?;
             session.execute(sql, &format!("adding the foreign keys of {table}")).await?;
         }
     }
@@ -86,53 +105,62 @@ pub(super) async fn drop_object(session: &mut Session, object: &Object, database
     session.execute(RESET[1], &doing).await
 }
 
-/// Creates routines, views and triggers, and events that do not begin yet, in the session's database.
+/// Creates routines, views and triggers, and events that do not begin yet: each kind in all databases before the next.
 pub(super) async fn programs(
     session: &mut Session,
-    catalog: &Catalog,
+    sites: &[Site<'_>],
     options: &RestoreOptions,
 ) -> Result<Vec<Warning>> {
-    let mut warnings = Vec::new();
     for kind in [Kind::Function, Kind::Procedure, Kind::Package, Kind::PackageBody] {
-        for object in catalog.of(kind) {
-            create(session, catalog, object, with_definer(object, options.no_owner, &options.map)).await?;
+        for site in sites {
+            for object in site.catalog.of(kind) {
+                create(session, *site, object, with_definer(object, options.no_owner, &options.map)).await?;
+            }
         }
     }
-    warnings.extend(views(session, catalog, options).await?);
-    for object in catalog.of(Kind::Trigger) {
-        create(session, catalog, object, with_definer(object, options.no_owner, &options.map)).await?;
+    let warnings = views(session, sites, options).await?;
+    for site in sites {
+        for object in site.catalog.of(Kind::Trigger) {
+            create(session, *site, object, with_definer(object, options.no_owner, &options.map)).await?;
+        }
     }
-    for object in catalog.of(Kind::Event) {
-        create(session, catalog, object, disabled(&with_definer(object, options.no_owner, &options.map))).await?;
+    for site in sites {
+        for object in site.catalog.of(Kind::Event) {
+            create(session, *site, object, disabled(&with_definer(object, options.no_owner, &options.map))).await?;
+        }
     }
     Ok(warnings)
 }
 
 /// Lets those events begin that were on.
-pub(super) async fn enable_events(session: &mut Session, catalog: &Catalog, options: &RestoreOptions) -> Result<()> {
-    for event in catalog.of(Kind::Event).filter(|e| disabled(&e.sql) != e.sql) {
-        // Who alters an event becomes its definer, unless one is named.
-        let definer = definer(event, options.no_owner, &options.map).unwrap_or_default();
-        let sql = format!("ALTER {definer} EVENT {} ENABLE", ident(&event.name));
-        session.execute(&sql, &format!("enabling {}", event.describe())).await?;
+pub(super) async fn enable_events(session: &mut Session, sites: &[Site<'_>], options: &RestoreOptions) -> Result<()> {
+    for site in sites {
+        for event in site.catalog.of(Kind::Event).filter(|e| disabled(&e.sql) != e.sql) {
+            // Who alters an event becomes its definer, unless one is named.
+            let definer = definer(event, options.no_owner, &options.map).unwrap_or_default();
+            let sql = format!("ALTER {definer} EVENT {} ENABLE", qualified(site.database, &event.name));
+            session.execute(&sql, &format!("enabling {}", event.describe())).await?;
+        }
     }
     Ok(())
 }
 
 /// Views refer to each other in any order: first each is there with its columns, then as it is.
-async fn views(session: &mut Session, catalog: &Catalog, options: &RestoreOptions) -> Result<Vec<Warning>> {
+async fn views(session: &mut Session, sites: &[Site<'_>], options: &RestoreOptions) -> Result<Vec<Warning>> {
+    let names = names(sites);
     let mut warnings = Vec::new();
-    for view in catalog.of(Kind::View).filter(|v| !v.columns.is_empty()) {
+    let mut all: Vec<(&Site<'_>, &Object)> =
+        sites.iter().flat_map(|site| site.catalog.of(Kind::View).map(move |view| (site, view))).collect();
+    for (site, view) in all.iter().filter(|(_, view)| !view.columns.is_empty()) {
         let columns: Vec<String> = view.columns.iter().map(|c| format!("1 AS {}", ident(c))).collect();
-        let sql = format!("CREATE VIEW {} AS SELECT {}", ident(&view.name), columns.join(", "));
+        let sql = format!("CREATE VIEW {} AS SELECT {}", qualified(site.database, &view.name), columns.join(", "));
         session.execute(&sql, &format!("creating {}", view.describe())).await?;
     }
     // One that is built on another is created after it: its columns get their types from there.
-    let mut waiting: Vec<&Object> = catalog.of(Kind::View).collect();
-    waiting.sort_by_key(|view| depth(view, catalog, 0));
-    for view in waiting {
-        let sql = with_definer(view, options.no_owner, &options.map).replacen("CREATE ", "CREATE OR REPLACE ", 1);
-        match create(session, catalog, view, sql).await {
+    all.sort_by_key(|(site, view)| depth(site, view, sites, 0));
+    for (site, view) in all {
+        let sql = names.in_definition(&with_definer(view, options.no_owner, &options.map));
+        match create(session, *site, view, sql.replacen("CREATE ", "CREATE OR REPLACE ", 1)).await {
             // It could not be used at home either.
             Err(e) if view.columns.is_empty() => {
                 let message = format!("{} was left out: {}", view.describe(), e.message());
@@ -144,19 +172,23 @@ async fn views(session: &mut Session, catalog: &Catalog, options: &RestoreOption
     Ok(warnings)
 }
 
-/// How many views lie below a view, as far as its text names them.
-fn depth(view: &Object, catalog: &Catalog, level: usize) -> usize {
+/// How many views lie below a view, as far as its text names them: those of other databases with these.
+fn depth(site: &Site<'_>, view: &Object, sites: &[Site<'_>], level: usize) -> usize {
     if level > 64 {
         return level;
     }
-    let below =
-        catalog.of(Kind::View).filter(|other| other.name != view.name && view.sql.contains(&ident(&other.name)));
-    below.map(|other| 1 + depth(other, catalog, level + 1)).max().unwrap_or(0)
+    let below = sites.iter().flat_map(|other| other.catalog.of(Kind::View).map(move |below| (other, below)));
+    let below = below.filter(|(other, below)| match other.database == site.database {
+        true => below.name != view.name && view.sql.contains(&ident(&below.name)),
+        false => view.sql.contains(&qualified(&other.catalog.database, &below.name)),
+    });
+    below.map(|(other, below)| 1 + depth(other, below, sites, level + 1)).max().unwrap_or(0)
 }
 
 /// Creates one object under the settings that it had.
-async fn create(session: &mut Session, catalog: &Catalog, object: &Object, sql: String) -> Result<()> {
+async fn create(session: &mut Session, site: Site<'_>, object: &Object, sql: String) -> Result<()> {
     let doing = format!("creating {}", object.describe());
+    session.enter(site.database).await?;
     for setting in settings(object) {
         session.execute(&setting, &doing).await?;
     }
@@ -167,7 +199,7 @@ async fn create(session: &mut Session, catalog: &Catalog, object: &Object, sql: 
     }
     let created = session.conn.query_drop(sql.as_bytes()).await;
     if other.is_some() {
-        session.execute(&format!("ALTER DATABASE COLLATE {}", catalog.collation), &doing).await?;
+        session.execute(&format!("ALTER DATABASE COLLATE {}", site.catalog.collation), &doing).await?;
     }
     let result = created.map_err(|e| {
         let denied = number(&e) == Some(SUPER_NEEDED);
@@ -189,17 +221,27 @@ async fn create(session: &mut Session, catalog: &Catalog, object: &Object, sql: 
 /// The server's number for a statement that only some may run.
 const SUPER_NEEDED: u16 = 1227;
 
-/// Moves all tables and sequences of one database into another, in one step.
-pub(super) async fn move_tables(session: &mut Session, catalog: &Catalog, from: &str, to: &str) -> Result<()> {
-    let moves: Vec<String> = catalog
-        .of(Kind::Table)
-        .chain(catalog.of(Kind::Sequence))
-        .map(|o| format!("{} TO {}", qualified(from, &o.name), qualified(to, &o.name)))
-        .collect();
-    if moves.is_empty() {
-        return Ok(());
+/// What a RENAME TABLE has to say to move all tables and sequences of one database into another.
+pub(super) fn moves(catalog: &Catalog, from: &str, to: &str) -> Vec<String> {
+    let objects = catalog.of(Kind::Table).chain(catalog.of(Kind::Sequence));
+    objects.map(|o| format!("{} TO {}", qualified(from, &o.name), qualified(to, &o.name))).collect()
+}
+
+/// Lets columns find the sequences that their defaults name, where they are by now: tables were moved with the names that
+/// these had before.
+pub(super) async fn settle(session: &mut Session, sites: &[Site<'_>]) -> Result<()> {
+    let names = names(sites);
+    for site in sites {
+        for table in site.catalog.of(Kind::Table) {
+            let Some(sql) = names.defaults(table) else { continue };
+            let doing = format!("setting the defaults of {}", table.name);
+            session.enter(site.database).await?;
+            // Of a table that keeps its history nothing is altered otherwise.
+            session.execute("SET SESSION system_versioning_alter_history = KEEP", &doing).await?;
+            session.execute(&sql, &doing).await?;
+        }
     }
-    session.execute(&format!("RENAME TABLE {}", moves.join(", ")), &format!("moving the tables into {to}")).await
+    Ok(())
 }
 
 /// Drops what cannot be moved: views and triggers hold tables fast.

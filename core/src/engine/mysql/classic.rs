@@ -3,44 +3,66 @@
 use bytes::Bytes;
 
 use crate::engine::stock::{OneFile, Piece};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 
-use super::catalog::{self, Catalog, Kind, Object};
-use super::files::{HEAD, definition, placeholder};
+use super::catalog::{Catalog, Dump, Kind, Object};
+use super::files::{HEAD, create_database, definition, placeholder};
 use super::program::{RESET, settings};
 use super::quote::ident;
 
-/// The script: tables with their rows, then routines, views, triggers and events. It names no database.
+/// The script: tables with their rows, then routines, views, triggers and events. It names the databases if they are
+/// several.
 ///
 /// # Errors
 /// `Damaged` when the catalog is.
 pub(super) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
-    let file = schema.iter().find(|(name, _)| name == catalog::FILE);
-    let (_, bytes) = file.ok_or_else(|| {
-        Error::new(Code::Damaged, format!("{} is missing in the dump", catalog::FILE)).next("use another backup")
-    })?;
-    let catalog = Catalog::decode(bytes)?;
+    let databases = Dump::of_files(schema)?.databases;
+    let several = databases.len() != 1;
+    let enter =
+        |catalog: &Catalog| if several { format!("USE {};\n", ident(&catalog.database)) } else { String::new() };
+    let names: Vec<&str> = databases.iter().map(|c| c.database.as_str()).collect();
+    let server = databases.first().map_or("", |c| c.server.as_str());
     // Between remarks as those of the stock tools, by which a reader knows that it is whole.
-    let head = format!("-- MySQL dump of {}, {}\n{HEAD}", one_line(&catalog.database), one_line(&catalog.server));
+    let head = format!("-- MySQL dump of {}, {}\n{HEAD}", one_line(&names.join(", ")), one_line(server));
     let mut pieces = Vec::new();
-    for object in catalog.of(Kind::Sequence).chain(catalog.of(Kind::Table)) {
-        pieces.push(Piece::Bytes(definition(object).into_bytes()));
-        pieces.extend(object.files.iter().cloned().map(Piece::File));
+    let bytes = |text: String| Piece::Bytes(text.into_bytes());
+    for catalog in databases.iter().filter(|_| several) {
+        pieces.push(bytes(create_database(catalog, &catalog.database)));
+    }
+    for kind in [Kind::Sequence, Kind::Table] {
+        for catalog in &databases {
+            pieces.push(bytes(enter(catalog)));
+            for object in catalog.of(kind) {
+                // Rows change the settings.
+                pieces.push(bytes(format!("{HEAD}{}", definition(object, &catalog.database))));
+                pieces.extend(object.files.iter().cloned().map(Piece::File));
+            }
+        }
     }
     let mut rest = String::new();
     // Views refer to each other in any order: first each is there with its columns.
-    catalog.of(Kind::View).for_each(|view| rest += &placeholder(view));
-    for kind in [Kind::Function, Kind::Procedure, Kind::Package, Kind::PackageBody] {
-        catalog.of(kind).for_each(|object| rest += &program(object));
+    for catalog in &databases {
+        rest += &enter(catalog);
+        catalog.of(Kind::View).for_each(|view| rest += &placeholder(view));
     }
-    for view in catalog.of(Kind::View) {
-        rest += &format!("DROP TABLE IF EXISTS {};\n{}", ident(&view.name), program(view));
-    }
-    for kind in [Kind::Trigger, Kind::Event] {
-        catalog.of(kind).for_each(|object| rest += &program(object));
+    for kinds in [
+        &[Kind::Function, Kind::Procedure, Kind::Package, Kind::PackageBody][..],
+        &[Kind::View],
+        &[Kind::Trigger],
+        &[Kind::Event],
+    ] {
+        for catalog in &databases {
+            rest += &enter(catalog);
+            for object in kinds.iter().flat_map(|kind| catalog.of(*kind)) {
+                if object.kind == Kind::View {
+                    rest += &format!("DROP TABLE IF EXISTS {};\n", ident(&object.name));
+                }
+                rest += &program(object);
+            }
+        }
     }
     rest += "-- Dump completed\n";
-    pieces.push(Piece::Bytes(rest.into_bytes()));
+    pieces.push(bytes(rest));
     Ok(OneFile { head: head.into_bytes(), pieces, chunk: |_| Ok(Vec::new()) })
 }
 

@@ -8,21 +8,21 @@ use crate::report::Warning;
 use super::catalog::Catalog;
 use super::connect::Session;
 
-/// Replaces in a catalog what the target does not know.
+/// Replaces in catalogs what the target does not know.
 ///
 /// # Errors
 /// `UnsupportedDatabase` for what nothing there comes near.
-pub(super) async fn adapt(session: &mut Session, catalog: &mut Catalog) -> Result<Vec<Warning>> {
+pub(super) async fn adapt(session: &mut Session, catalogs: &mut [Catalog]) -> Result<Vec<Warning>> {
     // All columns: MariaDB has short names in one and full names in another.
     let sql = "SELECT * FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY";
     let known: HashSet<String> =
         session.query(sql, "listing the collations").await?.into_iter().flatten().flatten().collect();
-    replace_unknown(catalog, &known)
+    replace_unknown(catalogs, &known)
 }
 
-fn replace_unknown(catalog: &mut Catalog, known: &HashSet<String>) -> Result<Vec<Warning>> {
-    let mut used = BTreeSet::from([catalog.charset.clone(), catalog.collation.clone()]);
-    for object in &catalog.objects {
+fn replace_unknown(catalogs: &mut [Catalog], known: &HashSet<String>) -> Result<Vec<Warning>> {
+    let mut used: BTreeSet<String> = catalogs.iter().flat_map(|c| [c.charset.clone(), c.collation.clone()]).collect();
+    for object in catalogs.iter().flat_map(|c| &c.objects) {
         used.extend(names(&object.sql).map(|(start, end)| object.sql[start..end].to_owned()));
         if let Some(settings) = &object.session {
             used.extend([settings.charset.clone(), settings.collation.clone()]);
@@ -38,9 +38,11 @@ fn replace_unknown(catalog: &mut Catalog, known: &HashSet<String>) -> Result<Vec
         instead.insert(name, near);
     }
     let mapped = |name: &str| instead.get(name).cloned().unwrap_or_else(|| name.to_owned());
-    catalog.charset = mapped(&catalog.charset);
-    catalog.collation = mapped(&catalog.collation);
-    for object in &mut catalog.objects {
+    for catalog in catalogs.iter_mut() {
+        catalog.charset = mapped(&catalog.charset);
+        catalog.collation = mapped(&catalog.collation);
+    }
+    for object in catalogs.iter_mut().flat_map(|c| &mut c.objects) {
         object.sql = rewritten(&object.sql, &mapped);
         if let Some(settings) = &mut object.session {
             settings.charset = mapped(&settings.charset);
@@ -118,6 +120,8 @@ fn rewritten(sql: &str, mapped: &dyn Fn(&str) -> String) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::slice;
+
     use super::super::catalog::{Kind, Object};
     use super::*;
 
@@ -139,7 +143,7 @@ mod tests {
         let sql = "CREATE TABLE `t` (\n  `a` text COLLATE utf8mb4_0900_bin\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci COMMENT='utf8mb4_0900_ai_ci'";
         let mut catalog = catalog(sql);
         let known = known(&["utf8mb4", "utf8mb4_bin", "utf8mb4_unicode_520_ci", "utf8mb4_uca1400_ai_ci"]);
-        let warnings = replace_unknown(&mut catalog, &known).unwrap();
+        let warnings = replace_unknown(slice::from_mut(&mut catalog), &known).unwrap();
         assert_eq!(catalog.collation, "utf8mb4_uca1400_ai_ci");
         assert_eq!(
             catalog.objects[0].sql,
@@ -151,12 +155,13 @@ mod tests {
     #[test]
     fn what_nothing_comes_near_is_refused_and_names_of_one_thing_are_not_told() {
         let sql = "CREATE TABLE `t` (\n  `a` text CHARACTER SET gb18030 COLLATE gb18030_chinese_ci\n)";
-        let refused = replace_unknown(&mut catalog(sql), &known(&["utf8mb4", "utf8mb4_unicode_ci"])).unwrap_err();
+        let refused = replace_unknown(&mut [catalog(sql)], &known(&["utf8mb4", "utf8mb4_unicode_ci"])).unwrap_err();
         assert_eq!(refused.code(), Code::UnsupportedDatabase);
         let mut old = catalog("CREATE TABLE `t` (\n  `a` text CHARACTER SET utf8mb3 COLLATE utf8mb3_general_ci\n)");
         old.collation = "utf8mb4_bin".into();
         assert_eq!(
-            replace_unknown(&mut old, &known(&["utf8mb4", "utf8mb4_bin", "utf8", "utf8_general_ci"])).unwrap(),
+            replace_unknown(slice::from_mut(&mut old), &known(&["utf8mb4", "utf8mb4_bin", "utf8", "utf8_general_ci"]))
+                .unwrap(),
             []
         );
         assert!(old.objects[0].sql.contains("CHARACTER SET utf8 COLLATE utf8_general_ci"));

@@ -8,11 +8,13 @@ use mysql_async::{Conn, DriverError, Error as MyError, Row, Value};
 use crate::error::{Code, Error, Result};
 
 use super::address::{Address, SslMode, Tls};
+use super::databases::Databases;
 use super::failure::{failure, is_of_another_name};
+use super::quote::ident;
 use super::session::settings;
 pub(super) use super::session::{Role, Version};
 
-/// One database of a server, and the way there.
+/// One database of a server or all of them, and the way there.
 #[derive(Clone)]
 pub(super) struct Server {
     address: Address,
@@ -23,6 +25,8 @@ pub(super) struct Server {
 pub(super) struct Session {
     pub(super) conn: Conn,
     pub(super) version: Version,
+    /// The database that it is in.
+    database: Option<String>,
 }
 
 impl Server {
@@ -35,14 +39,19 @@ impl Server {
         Ok(Self { address })
     }
 
-    /// Another database of the same server.
-    pub(super) fn sibling(&self, database: &str) -> Self {
-        Self { address: self.address.sibling(database) }
+    /// The same under another name: a scratch place for all databases where all are meant.
+    pub(super) fn sibling(&self, name: &str) -> Self {
+        Self { address: self.address.with(self.databases().sibling(name)) }
     }
 
-    /// The database's name.
-    pub(super) fn database(&self) -> &str {
-        &self.address.database
+    /// One database of the same server.
+    pub(super) fn one(&self, database: &str) -> Self {
+        Self { address: self.address.with(Databases::One(database.to_owned())) }
+    }
+
+    /// Which databases are meant.
+    pub(super) fn databases(&self) -> &Databases {
+        &self.address.databases
     }
 
     /// How the way there is protected, and who goes it.
@@ -50,26 +59,35 @@ impl Server {
         &self.address
     }
 
-    /// Connects and leaves the session as the account and the database have it.
+    /// Connects and leaves the session as the account and the database have it. Where several databases are meant it is
+    /// in none, as are those of [`Self::connect`].
     ///
     /// # Errors
     /// `DatabaseUnavailable`, `DatabaseDenied`, `DatabaseNotFound`, `TooManyConnections`, `TlsFailed`.
     pub(super) async fn connect_plain(&self) -> Result<Conn> {
-        self.in_time(self.open(true)).await
+        self.in_time(self.open(self.inside())).await
     }
 
     /// Connects and fixes every setting on which the text of definitions and rows depends.
     pub(super) async fn connect(&self, role: Role) -> Result<Session> {
-        self.in_time(self.set_up(role, true)).await
+        self.in_time(self.set_up(role, self.inside())).await
     }
 
     /// As [`Self::connect`], in no database: it may not exist.
     pub(super) async fn connect_outside(&self, role: Role) -> Result<Session> {
-        self.in_time(self.set_up(role, false)).await
+        self.in_time(self.set_up(role, None)).await
     }
 
-    async fn set_up(&self, role: Role, inside: bool) -> Result<Session> {
-        let mut conn = self.open(inside).await?;
+    /// The database that a session is in from its beginning; none where several are meant.
+    fn inside(&self) -> Option<&str> {
+        match self.databases() {
+            Databases::One(name) => Some(name),
+            Databases::All { .. } => None,
+        }
+    }
+
+    async fn set_up(&self, role: Role, database: Option<&str>) -> Result<Session> {
+        let mut conn = self.open(database).await?;
         let text = query_one(&mut conn, "SELECT VERSION()", "asking for the version").await?;
         let version = Version::parse(&text.unwrap_or_default());
         let oldest = if version.mariadb { (10, 2, 0) } else { (5, 7, 0) };
@@ -86,7 +104,7 @@ impl Server {
                 return Err(failure("setting up the session", e));
             }
         }
-        Ok(Session { conn, version })
+        Ok(Session { conn, version, database: database.map(str::to_owned) })
     }
 
     async fn in_time<T>(&self, connecting: impl Future<Output = Result<T>>) -> Result<T> {
@@ -97,12 +115,12 @@ impl Server {
         })
     }
 
-    async fn open(&self, inside: bool) -> Result<Conn> {
+    async fn open(&self, database: Option<&str>) -> Result<Conn> {
         for path in self.address.files() {
             std::fs::File::open(path).map_err(|e| Error::local(path, e))?;
         }
         let mode = self.address.ssl;
-        let attempt = |tls| Conn::new(self.address.options(tls, inside));
+        let attempt = |tls| Conn::new(self.address.options(tls, database));
         let connected = match attempt(if mode == SslMode::Disabled { Tls::None } else { Tls::Host }).await {
             Err(MyError::Driver(DriverError::NoClientSslFlagFromServer)) if mode == SslMode::Preferred => {
                 attempt(Tls::None).await
@@ -153,6 +171,27 @@ impl Session {
     /// Runs a query for one value.
     pub(super) async fn query_one(&mut self, sql: &str, doing: &str) -> Result<Option<String>> {
         query_one(&mut self.conn, sql, doing).await
+    }
+
+    /// Goes into a database, if the session is not in it.
+    pub(super) async fn enter(&mut self, database: &str) -> Result<()> {
+        if self.database.as_deref() != Some(database) {
+            self.execute(&format!("USE {}", ident(database)), &format!("entering database {database}")).await?;
+            self.database = Some(database.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The names of the databases that are meant and there.
+    pub(super) async fn databases(&mut self, server: &Server) -> Result<Vec<String>> {
+        if let Databases::One(name) = server.databases() {
+            return Ok(vec![name.clone()]);
+        }
+        let sql = format!(
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE {} ORDER BY SCHEMA_NAME",
+            server.databases().within("SCHEMA_NAME")
+        );
+        Ok(self.query(&sql, "listing the databases").await?.into_iter().flatten().flatten().collect())
     }
 
     /// Ends the session, as far as the server still listens.

@@ -16,8 +16,10 @@ use crate::error::{Code, Error, Result};
 use crate::format::checksum::RowHasher;
 use crate::report::{ConsistencyPoint, TableSummary, Warning};
 
+use super::catalog::Dump;
 use super::catalog::tables::TableData;
 use super::connect::{Role, Server, Session};
+use super::databases::Databases;
 use super::files::{self, Source};
 use super::globals;
 use super::plan::{self, Range};
@@ -27,7 +29,7 @@ use super::snapshot::Taken;
 
 /// A snapshot that is open for reading.
 pub(super) struct MySnapshot {
-    database: String,
+    databases: Databases,
     point: ConsistencyPoint,
     server_version: String,
     files: Vec<DumpFile>,
@@ -48,26 +50,27 @@ pub(super) struct MySnapshot {
 impl MySnapshot {
     /// Takes a snapshot, plans the dump and opens the connections that will read it.
     pub(super) async fn open(server: &Server, options: &SnapshotOptions) -> Result<Self> {
-        let Taken { guard, guard_reads, mut readers, mut catalog, tables, point, warnings } =
-            Taken::new(server, &Picks::new(&options.select, server.database())?, options.jobs).await?;
-        let mut warnings = warnings;
+        let Taken { guard, guard_reads, mut readers, catalogs, tables, point, mut warnings } =
+            Taken::new(server, &Picks::new(&options.select)?, options.jobs).await?;
+        let mut dump = Dump::new(catalogs, Vec::new());
         if options.globals {
             // The readers' names of accounts would come as bytes.
             let mut session = server.connect(Role::Catalog).await?;
-            let (accounts, told) = globals::read(&mut session, server.database(), options.role_passwords).await?;
+            let databases: Vec<&str> = dump.databases.iter().map(|c| c.database.as_str()).collect();
+            let (accounts, told) = globals::read(&mut session, &databases, options.role_passwords).await?;
             session.close().await;
-            catalog.accounts = accounts;
+            dump.accounts = accounts;
             warnings.extend(told);
         }
         let mut ranges = Vec::with_capacity(tables.len());
         for table in &tables {
-            ranges.push(plan::ranges(&mut readers[0], server.database(), table, options.part_bytes).await?);
+            ranges.push(plan::ranges(&mut readers[0], &table.database, table, options.part_bytes).await?);
         }
-        let planned = files::plan(&mut catalog, &tables, ranges, &point)?;
+        let planned = files::plan(&mut dump, &tables, ranges, &point)?;
         let (files, sources): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
         let turns = Turns::new(files.iter().map(|file: &DumpFile| file.parts.len()));
         Ok(Self {
-            database: server.database().to_owned(),
+            databases: server.databases().clone(),
             server_version: guard.version.text.clone(),
             point,
             files,
@@ -109,7 +112,7 @@ impl MySnapshot {
             {
                 let (conn, condition) = (&mut reader.conn, range.condition.as_deref());
                 let alone = self.alone(part);
-                let mut rows = std::pin::pin!(rows_out(conn, &self.database, table, condition, &mut hasher, alone));
+                let mut rows = std::pin::pin!(rows_out(conn, &table.database, table, condition, &mut hasher, alone));
                 while let Some(piece) = rows.try_next().await? {
                     yield piece;
                 }
@@ -119,12 +122,6 @@ impl MySnapshot {
             self.turns.done(part);
         })
     }
-}
-
-/// The name under which a table is summed up: its own, between backticks where it has to be.
-pub(super) fn summary_name(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$';
-    if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { super::quote::ident(name) }
 }
 
 #[async_trait]
@@ -161,7 +158,7 @@ impl Snapshot for MySnapshot {
             reader.close().await;
         }
         let summary = |(table, sum): (&TableData, &RowHasher)| TableSummary {
-            name: summary_name(&table.name),
+            name: self.databases.summary_name(&table.database, &table.name),
             columns: table.names(),
             rows: sum.rows(),
             hash: sum.hash(),

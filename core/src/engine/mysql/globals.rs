@@ -22,15 +22,31 @@ pub(super) struct Account {
     pub(super) grants: Vec<String>,
 }
 
+impl Account {
+    /// Whether it may do something in one of these databases or everywhere; names come in pairs with others.
+    pub(super) fn concerns(&self, names: &[(&str, &str)]) -> bool {
+        self.grants.iter().any(|grant| is_everywhere(grant) || there(grant, names).is_some())
+    }
+}
+
+fn is_everywhere(grant: &str) -> bool {
+    grant.contains(" ON *.* ") && !grant.starts_with("GRANT USAGE ON *.* ")
+}
+
+/// A grant on one of these databases as one on the database under its other name.
+fn there(grant: &str, names: &[(&str, &str)]) -> Option<String> {
+    names.iter().find_map(|(from, to)| in_database(grant, from, to))
+}
+
 /// Accounts that every server has of its own.
 const OWN: [&str; 8] =
     ["root", "mariadb.sys", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "debian-sys-maint", "PUBLIC"];
 
-/// Reads the accounts that may do something in this database or everywhere. Without `passwords` nobody can log in as
+/// Reads the accounts that may do something in these databases or everywhere. Without `passwords` nobody can log in as
 /// one of them until it gets a new one.
 pub(super) async fn read(
     session: &mut Session,
-    database: &str,
+    databases: &[&str],
     passwords: bool,
 ) -> Result<(Vec<Account>, Vec<Warning>)> {
     let role = if session.version.mariadb { "is_role" } else { "'N'" };
@@ -52,7 +68,7 @@ pub(super) async fn read(
             continue;
         }
         let name = if role { user } else { format!("{user}@{host}") };
-        match one(session, database, &name, role, passwords).await {
+        match one(session, databases, &name, role, passwords).await {
             Ok(found) => accounts.extend(found),
             Err(e) => warnings.push(Warning::new("globals_unreadable", format!("{name} is missing: {}", e.message()))),
         }
@@ -62,7 +78,7 @@ pub(super) async fn read(
 
 async fn one(
     session: &mut Session,
-    database: &str,
+    databases: &[&str],
     name: &str,
     role: bool,
     passwords: bool,
@@ -72,8 +88,7 @@ async fn one(
     let shown = session.query(&format!("SHOW GRANTS FOR {quoted}"), &doing).await?;
     let grants: Vec<String> = shown.into_iter().flatten().flatten().map(|g| without_password(&g)).collect();
     let concerns = |grant: &String| {
-        let everywhere = grant.contains(" ON *.* ") && !grant.starts_with("GRANT USAGE ON *.* ");
-        everywhere || in_database(grant, database, database).is_some()
+        is_everywhere(grant) || databases.iter().any(|database| in_database(grant, database, database).is_some())
     };
     let kept = |grant: &String| concerns(grant) || !grant.contains(" ON ");
     if !grants.iter().any(concerns) {
@@ -126,17 +141,18 @@ pub(super) async fn create(session: &mut Session, accounts: &[Account], created:
     Ok(())
 }
 
-/// Gives the accounts that were created what they had, in the database's new name.
+/// Gives the accounts that were created what they had in these databases and everywhere, under the databases' new names.
 pub(super) async fn grant(
     session: &mut Session,
     accounts: &[Account],
     created: &[String],
-    (from, to): (&str, &str),
+    names: &[(&str, &str)],
 ) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     for account in accounts.iter().filter(|a| created.contains(&a.name)) {
         for grant in &account.grants {
-            let sql = in_database(grant, from, to).unwrap_or_else(|| grant.clone());
+            let of_the_server = grant.contains(" ON *.* ") || !grant.contains(" ON ");
+            let Some(sql) = there(grant, names).or_else(|| of_the_server.then(|| grant.clone())) else { continue };
             if let Err(e) = session.execute(&sql, &format!("granting {} what it had", account.name)).await {
                 warnings.push(Warning::new("grant_left_out", e.message()));
             }

@@ -47,11 +47,17 @@ pub(super) fn steps(table: &Object) -> Steps {
 
 /// Whether a table has a column that counts by itself.
 pub(super) fn counts(table: &Object) -> bool {
-    table.sql.lines().any(is_counting)
+    columns(&table.sql).into_iter().any(is_counting)
 }
 
 fn is_counting(line: &str) -> bool {
     line.contains(" AUTO_INCREMENT") && line.starts_with("  `")
+}
+
+/// The lines of a table's definition that are its columns.
+pub(super) fn columns(sql: &str) -> Vec<&str> {
+    let body = sql.split_once(" (\n").and_then(|(_, rest)| rest.split_once("\n)"));
+    body.map_or_else(Vec::new, |(body, _)| body.split(",\n").filter(|line| line.starts_with("  `")).collect())
 }
 
 /// Whether there is a primary key, and the column that counts by itself comes first in it.

@@ -1,6 +1,6 @@
 //! Restores a dump into a database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,27 +15,25 @@ use crate::error::{Code, Error, Result};
 use crate::report::{Promoted, Warning};
 
 use super::Mysql;
-use super::build::{self, not_prepared};
-use super::catalog::{self, Catalog, Kind, Object};
+use super::arrive;
+use super::build::{self, Site, Waiting, not_prepared};
+use super::catalog::{Dump, Kind, Object};
 use super::collations;
 use super::connect::{Role, Server, Session};
 use super::existing;
-use super::files::create_database;
 use super::globals::{self, Account};
 use super::infile::{self, Begun};
 use super::insert::{self, Large};
-use super::keys::{self, Steps};
-use super::place::{self, Place};
+use super::keys;
+use super::place::{self, Home};
 use super::promote;
-use super::quote::ident;
 use super::script;
 use super::select::fit;
 
-/// A database that a dump is restored into.
+/// The databases that a dump is restored into.
 pub(super) struct MyTarget {
     server: Server,
     options: RestoreOptions,
-    place: Place,
     /// Accounts of the dump, and the names of those that were missing.
     accounts: Vec<Account>,
     created: Vec<String>,
@@ -46,15 +44,13 @@ pub(super) struct MyTarget {
 
 /// A restore that has begun.
 struct Restore {
-    /// Where tables and rows go: the target itself or the database whose tables will be moved there.
-    server: Server,
-    catalog: Catalog,
-    /// Whose rows are in which file: the index of an object.
-    tables: HashMap<String, usize>,
+    homes: Vec<Home>,
+    /// Whose rows are in which file: the index of a database and that of an object in it.
+    tables: HashMap<String, (usize, usize)>,
     /// Tables whose keys are built when their rows are there.
-    waiting: HashMap<String, Steps>,
+    waiting: Waiting,
     /// How many files of each table are not loaded yet.
-    left: Mutex<HashMap<usize, usize>>,
+    left: Mutex<HashMap<(usize, usize), usize>>,
     writers: Pool<Session>,
     /// How many of them there are, as long as none is lost.
     connections: usize,
@@ -64,8 +60,6 @@ struct Restore {
     counts_in_turn: bool,
     /// Held by whoever sends a large row in a statement.
     large: Semaphore,
-    /// Whether the target's database was created by the end of the restore.
-    target_created: bool,
     warnings: Vec<Warning>,
 }
 
@@ -78,6 +72,20 @@ impl Restore {
         // LOAD DATA keeps the counter to its end: the table's other files would wait for it.
         let would_wait = self.counts_in_turn && table.files.len().min(self.connections) > 1 && keys::counts(table);
         would_wait.then_some(Large::InPieces)
+    }
+
+    /// Whose rows are in a file, and where they go.
+    fn table(&self, file: &str) -> Result<(usize, &Home, &Object)> {
+        let found = self.tables.get(file).and_then(|(index, object)| {
+            let home = self.homes.get(*index)?;
+            Some((*index, home, home.catalog.objects.get(*object).filter(|o| o.kind == Kind::Table)?))
+        });
+        found.ok_or_else(|| missing(file))
+    }
+
+    /// Whether databases of our own are filled, rather than the target's.
+    fn is_staged(&self) -> bool {
+        self.homes.iter().any(|home| home.staging.is_some())
     }
 
     /// Whether this was the last file of its table.
@@ -95,21 +103,44 @@ impl Restore {
 const WORTH_WAITING: u64 = 64 << 10;
 
 /// The tables whose keys wait for their rows.
-fn waiting(catalog: &Catalog, data: &[StoredFile]) -> HashMap<String, Steps> {
+fn waiting(sites: &[Site<'_>], data: &[StoredFile]) -> Waiting {
+    let names = place::names(sites);
     let sizes: HashMap<&str, u64> = data.iter().map(|f| (f.name.as_str(), f.bytes.unwrap_or(0))).collect();
     let bytes = |o: &Object| o.files.iter().filter_map(|f| sizes.get(f.as_str())).sum::<u64>();
-    catalog.of(Kind::Table).filter(|o| bytes(o) >= WORTH_WAITING).map(|o| (o.name.clone(), keys::steps(o))).collect()
+    let mut waiting = Waiting::new();
+    for (index, site) in sites.iter().enumerate() {
+        for table in site.catalog.of(Kind::Table).filter(|o| bytes(o) >= WORTH_WAITING) {
+            let steps = keys::steps(&Object { sql: names.in_definition(&table.sql), ..table.clone() });
+            waiting.insert((index, table.name.clone()), steps);
+        }
+    }
+    waiting
+}
+
+/// Whose rows are in which file.
+fn tables(homes: &[Home], data: &[StoredFile]) -> Result<HashMap<String, (usize, usize)>> {
+    let there: HashSet<&str> = data.iter().map(|f| f.name.as_str()).collect();
+    let mut tables = HashMap::new();
+    for (home, catalog) in homes.iter().map(|home| &home.catalog).enumerate() {
+        for (index, object) in catalog.objects.iter().enumerate() {
+            for file in &object.files {
+                if !there.contains(file.as_str()) {
+                    return Err(missing(file));
+                }
+                tables.insert(file.clone(), (home, index));
+            }
+        }
+    }
+    Ok(tables)
 }
 
 impl MyTarget {
-    /// Looks at the target and decides where the restore will go; changes nothing.
+    /// Makes sure that the server can be reached; changes nothing. What is to come is not known yet.
     pub(super) async fn find(server: &Server, options: &RestoreOptions) -> Result<Self> {
-        let place = Place::find(server, options).await?;
-        tracing::debug!(?place, "restoring");
+        server.connect_outside(Role::Catalog).await?.close().await;
         Ok(Self {
             server: server.clone(),
             options: options.clone(),
-            place,
             accounts: Vec::new(),
             created: Vec::new(),
             restore: None,
@@ -117,56 +148,45 @@ impl MyTarget {
         })
     }
 
-    /// Creates the database if there has to be one, and the tables in it.
-    async fn begin(&mut self, mut catalog: Catalog, data: &[StoredFile]) -> Result<()> {
-        fit(&mut catalog, &self.options)?;
+    /// Checks everything, creates the databases that there have to be, and the tables in them.
+    async fn begin(&mut self, mut dump: Dump, data: &[StoredFile]) -> Result<()> {
+        let names = fit(&mut dump, &self.options, self.server.databases())?;
+        if self.options.promote && names.len() > 1 {
+            let message = format!("the dump holds {} databases: only one can take the place of another", names.len());
+            return Err(Error::new(Code::InvalidOption, message)
+                .next("restore them under other names (map_schema), and let the application use those"));
+        }
         let mut outside = self.server.connect_outside(Role::Catalog).await?;
-        let warnings = collations::adapt(&mut outside, &mut catalog).await?;
+        let mut warnings = collations::adapt(&mut outside, &mut dump.databases).await?;
+        let catalogs = dump.databases.into_iter().zip(names).collect();
+        let mut homes = Home::find(&mut outside, &self.server, catalogs, &self.options).await?;
+        if self.options.rehearsal {
+            warnings.extend(place::let_go(&mut homes));
+        }
+        warnings.extend(place::names(&place::finished(&homes)).warnings(homes.iter().map(|home| &home.catalog)));
+        let tables = tables(&homes, data)?;
+        for Home { catalog, name, .. } in homes.iter().filter(|home| home.staging.is_none() && home.exists) {
+            if self.options.select.data_only {
+                existing::check(&mut outside, catalog, name, self.options.overwrite).await?;
+            } else if !self.options.clean {
+                build::no_collisions(&mut outside, catalog, name).await?;
+            }
+        }
         if self.options.globals {
-            let result = globals::create(&mut outside, &catalog.accounts, &mut self.created).await;
-            self.accounts.clone_from(&catalog.accounts);
-            result?;
+            let pairs = place::pairs(&homes);
+            self.accounts = dump.accounts.into_iter().filter(|account| account.concerns(&pairs)).collect();
+            globals::create(&mut outside, &self.accounts, &mut self.created).await?;
         }
-        outside.close().await;
-        let mut tables = HashMap::new();
-        for (index, object) in catalog.objects.iter().enumerate() {
-            for file in &object.files {
-                if !data.iter().any(|f| f.name == *file) {
-                    return Err(missing(file));
-                }
-                tables.insert(file.clone(), index);
-            }
-        }
-        let server = match &self.place {
-            Place::Direct => {
-                let mut session = self.server.connect(Role::Catalog).await?;
-                let database = self.server.database();
-                if self.options.select.data_only {
-                    existing::check(&mut session, &catalog, database, self.options.overwrite).await?;
-                } else if self.options.clean {
-                    build::drop_all(&mut session, &catalog, database).await?;
-                } else {
-                    build::no_collisions(&mut session, &catalog, database).await?;
-                }
-                session.close().await;
-                self.server.clone()
-            }
-            Place::Staging { name, .. } => {
-                let mut session = self.server.connect_outside(Role::Catalog).await?;
-                let sql = create_database(&catalog, name);
-                session.execute(sql.trim_end_matches(";\n"), &format!("creating database {name}")).await?;
-                session.close().await;
-                self.server.sibling(name)
-            }
+        let waiting = match self.options.select.data_only {
+            true => Waiting::new(),
+            false => waiting(&place::working(&homes), data),
         };
-        let waiting = if self.options.select.data_only { HashMap::new() } else { waiting(&catalog, data) };
         let left = tables.values().fold(HashMap::new(), |mut left, index| {
             *left.entry(*index).or_insert(0) += 1;
             left
         });
         let restore = self.restore.insert(Restore {
-            server,
-            catalog,
+            homes,
             tables,
             waiting,
             left: Mutex::new(left),
@@ -175,12 +195,20 @@ impl MyTarget {
             infile: false,
             counts_in_turn: false,
             large: Semaphore::new(1),
-            target_created: false,
             warnings,
         });
-        let mut first = restore.server.connect(Role::Writer).await?;
+        if self.options.clean {
+            for home in restore.homes.iter().filter(|home| home.staging.is_none() && home.exists) {
+                build::drop_all(&mut outside, &home.catalog, &home.name).await?;
+            }
+        }
+        arrive::make_room(&mut outside, &mut restore.homes).await?;
+        outside.close().await;
+        let first = restore.homes.first().ok_or_else(not_prepared)?;
+        let server = self.server.one(first.working());
+        let mut first = server.connect(Role::Writer).await?;
         if !self.options.select.data_only {
-            build::tables(&mut first, &restore.catalog, &restore.waiting).await?;
+            build::tables(&mut first, &place::working(&restore.homes), &restore.waiting).await?;
         }
         let local = first.query_one("SELECT @@GLOBAL.local_infile", "asking for LOAD DATA LOCAL").await?;
         restore.infile = local.as_deref() == Some("1");
@@ -191,7 +219,6 @@ impl MyTarget {
                 "the server takes no LOAD DATA LOCAL (local_infile = OFF): rows went in by INSERT, which is slower";
             restore.warnings.push(Warning::new("no_local_infile", message));
         }
-        let server = restore.server.clone();
         let more = self.options.jobs.max(1) - 1;
         let (mut writers, fewer) = open_up_to(more, || server.connect(Role::Writer)).await?;
         restore.warnings.extend(fewer);
@@ -206,7 +233,7 @@ impl MyTarget {
         Ok(())
     }
 
-    /// Everything after the rows, in the database that they went into.
+    /// Everything after the rows, in the databases that they went into.
     async fn complete(&mut self) -> Result<Session> {
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
         // From here on there are no more leases; what is lost here is lost with this call.
@@ -220,47 +247,44 @@ impl MyTarget {
         }
         if let Some(left_out) = &self.script {
             session.close().await;
-            let (mut session, catalog, warnings) = script::made(&restore.server).await?;
-            if self.place != Place::Direct {
-                restore.catalog = catalog;
+            let home = restore.homes.first_mut().ok_or_else(not_prepared)?;
+            let (fresh, catalog, warnings) = script::made(&self.server, home.working()).await?;
+            session = fresh;
+            if home.staging.is_some() {
+                home.catalog = catalog;
             }
             restore.warnings = std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
             restore.warnings.extend(warnings);
-            restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
-            return Ok(session);
         }
-        build::foreign_keys(&mut session, &restore.waiting).await?;
-        restore.warnings.extend(build::check_foreign_keys(&mut session, restore.server.database()).await?);
-        restore.warnings.extend(build::programs(&mut session, &restore.catalog, &self.options).await?);
+        let sites = place::working(&restore.homes);
+        build::foreign_keys(&mut session, &sites, &restore.waiting).await?;
+        for site in &sites {
+            let told = build::check_foreign_keys(&mut session, site.database).await?;
+            let which = if sites.len() > 1 { format!("{}: ", site.catalog.database) } else { String::new() };
+            restore.warnings.extend(told.into_iter().map(|w| Warning::new(&w.code, format!("{which}{}", w.message))));
+        }
+        // What a script made is there already.
+        if self.script.is_none() {
+            restore.warnings.extend(build::programs(&mut session, &sites, &self.options).await?);
+        }
         Ok(session)
     }
 
-    /// Moves everything into the target, which is empty or not there yet.
-    async fn appear(&mut self, mut session: Session, staging: &str, exists: bool) -> Result<Session> {
+    /// Moves everything into the target, which is empty or not there yet, and lets it act.
+    async fn appear(&mut self, session: &mut Session) -> Result<()> {
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
-        let target = self.server.database().to_owned();
-        if exists {
-            if let Some(contents) = place::contents(&mut session, &target).await? {
-                let message = format!("{} is no longer empty: it holds {contents}", self.server);
-                return Err(Error::new(Code::TargetNotEmpty, message).next("restore into a new database"));
-            }
-        } else {
-            let sql = create_database(&restore.catalog, &target);
-            session.execute(sql.trim_end_matches(";\n"), &format!("creating database {target}")).await?;
+        if restore.is_staged() {
+            arrive::appear(session, &self.server, &mut restore.homes, &self.options).await?;
         }
-        restore.target_created = true;
-        build::drop_programs(&mut session, &restore.catalog, staging).await?;
-        build::move_tables(&mut session, &restore.catalog, staging, &target).await?;
-        session.execute(&format!("USE {}", ident(&target)), "entering the database").await?;
-        // Each of them was created once already, so nothing of it is new to the server.
-        build::programs(&mut session, &restore.catalog, &self.options).await?;
-        place::drop_database(&mut session, staging).await?;
-        Ok(session)
+        if !self.options.rehearsal {
+            build::enable_events(session, &place::finished(&restore.homes), &self.options).await?;
+        }
+        Ok(())
     }
 
     /// Takes back what the restore did.
     async fn undo(&mut self) -> Result<()> {
-        self.undo_database().await?;
+        self.undo_databases().await?;
         if self.created.is_empty() {
             return Ok(());
         }
@@ -268,28 +292,11 @@ impl MyTarget {
         globals::undo(&mut session, &self.accounts, &self.created).await
     }
 
-    async fn undo_database(&mut self) -> Result<()> {
+    async fn undo_databases(&mut self) -> Result<()> {
         let Some(restore) = self.restore.take() else { return Ok(()) };
         drop(restore.writers.drain());
         let mut session = self.server.connect_outside(Role::Catalog).await?;
-        if self.place == Place::Direct {
-            let database = self.server.database();
-            match (self.options.select.data_only, self.options.overwrite) {
-                (false, _) => build::drop_all(&mut session, &restore.catalog, database).await?,
-                (true, false) => existing::empty(&mut session, &restore.catalog, database).await?,
-                // Rows that were added to others cannot be told from them.
-                (true, true) => {}
-            }
-        }
-        if let Place::Staging { name, exists } = &self.place {
-            let target = self.server.database();
-            if restore.target_created && *exists {
-                build::drop_all(&mut session, &restore.catalog, target).await?;
-            } else if restore.target_created {
-                place::drop_database(&mut session, target).await?;
-            }
-            place::drop_database(&mut session, name).await?;
-        }
+        arrive::take_back(&mut session, &restore.homes, &self.options).await?;
         session.close().await;
         Ok(())
     }
@@ -303,10 +310,7 @@ impl Target for MyTarget {
             self.script = Some(Mutex::new(Vec::new()));
             return self.begin(script::blank(&self.server).await?, &[]).await;
         }
-        let file = schema.iter().find(|(name, _)| name == catalog::FILE);
-        let (_, bytes) = file.ok_or_else(|| missing(catalog::FILE))?;
-        let catalog = Catalog::decode(bytes)?;
-        self.begin(catalog, data).await
+        self.begin(Dump::of_files(&schema)?, data).await
     }
 
     fn wants(&self, file: &str) -> bool {
@@ -317,23 +321,25 @@ impl Target for MyTarget {
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()> {
         let restore = self.restore.as_ref().ok_or_else(not_prepared)?;
         if let Some(left_out) = &self.script {
+            let home = restore.homes.first().ok_or_else(not_prepared)?;
             let mut writer = restore.writers.lease().await?;
-            let fresh = self.place != Place::Direct;
-            let warnings = script::fill(&mut writer, &restore.server, &self.options, fresh, data).await?;
+            let fresh = home.staging.is_some();
+            let warnings = script::fill(&mut writer, home.working(), &self.options, fresh, data).await?;
             left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
             writer.done();
             return Ok(());
         }
-        let object = restore.tables.get(place.file).and_then(|index| restore.catalog.objects.get(*index));
-        let object = object.filter(|o| o.kind == Kind::Table).ok_or_else(|| missing(place.file))?;
+        let (index, home, object) = restore.table(place.file)?;
         let mut writer = restore.writers.lease().await?;
-        let (conn, database) = (&mut writer.conn, restore.server.database());
+        writer.enter(home.working()).await?;
+        let (conn, database) = (&mut writer.conn, home.working());
         match restore.way(object) {
             None => infile::load_data(conn, database, object, place.file, Begun::default(), data).await?,
             Some(large) => insert::insert(conn, database, object, place.file, data, large).await?,
         }
         if restore.was_last_of(place.file)
-            && let Some(sql) = restore.waiting.get(&object.name).and_then(|steps| steps.keys.as_ref())
+            && let Some(steps) = restore.waiting.get(&(index, object.name.clone()))
+            && let Some(sql) = &steps.keys
         {
             writer.execute(sql, &format!("building the keys of {}", object.name)).await?;
         }
@@ -343,16 +349,11 @@ impl Target for MyTarget {
 
     async fn finish(&mut self) -> Result<Vec<Warning>> {
         let mut session = self.complete().await?;
-        if let Place::Staging { name, exists } = self.place.clone() {
-            session = self.appear(session, &name, exists).await?;
-        }
+        self.appear(&mut session).await?;
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
-        if !self.options.rehearsal {
-            build::enable_events(&mut session, &restore.catalog, &self.options).await?;
-        }
         if !self.options.no_privileges {
-            let names = (restore.catalog.database.as_str(), self.server.database());
-            let told = globals::grant(&mut session, &self.accounts, &self.created, names).await?;
+            let told =
+                globals::grant(&mut session, &self.accounts, &self.created, &place::pairs(&restore.homes)).await?;
             restore.warnings.extend(told);
         }
         session.close().await;
@@ -364,21 +365,21 @@ impl Target for MyTarget {
         session.close().await;
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
         let warnings = std::mem::take(&mut restore.warnings);
-        Ok((Arc::new(Mysql { server: restore.server.clone() }), warnings))
+        let home = restore.homes.first().ok_or_else(not_prepared)?;
+        Ok((Arc::new(Mysql { server: self.server.one(home.working()) }), warnings))
     }
 
     async fn promote(&mut self, suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
         let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
-        let Place::Staging { name, exists } = self.place.clone() else { return Err(not_prepared()) };
-        if exists {
-            let live = promote::Live { server: &self.server, staging: &name, options: &self.options };
-            return live.give_way(&restore.catalog, suffix).await;
+        let [Home { catalog, name, exists, staging: Some(staging), .. }] = restore.homes.as_slice() else {
+            return Err(not_prepared());
+        };
+        if *exists {
+            let live = promote::Live { server: &self.server, name, staging, options: &self.options };
+            return live.give_way(catalog, suffix).await;
         }
-        let session = restore.server.connect(Role::Writer).await?;
-        let session = self.appear(session, &name, exists).await?;
-        let restore = self.restore.as_mut().ok_or_else(not_prepared)?;
-        let mut session = session;
-        build::enable_events(&mut session, &restore.catalog, &self.options).await?;
+        let mut session = self.server.one(staging).connect(Role::Writer).await?;
+        self.appear(&mut session).await?;
         session.close().await;
         Ok((Promoted::default(), Vec::new()))
     }
@@ -398,6 +399,6 @@ fn missing(file: &str) -> Error {
 
 impl fmt::Debug for MyTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MyTarget").field("server", &self.server).field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("MyTarget").field("server", &self.server).finish_non_exhaustive()
     }
 }

@@ -1,17 +1,20 @@
 //! MySQL and MariaDB: dumps in mydumper's layout, read and loaded over the wire, many connections at once.
 //!
-//! A dump is read in one snapshot that all connections share (`snapshot`, `dump`): definitions as the server shows them
-//! (`catalog`), rows in ranges of the primary key (`plan`, `rows`). It is written down as the files that `myloader` and
-//! the `mariadb` client load (`files`, `program`), with a catalog beside them for us. A restore (`load`) looks at the
-//! target (`place`), creates tables, loads rows (`infile`, `insert`), builds and checks the rest (`build`), and lets the result
-//! appear at once.
+//! A dump holds one database of a server or several (`databases`). It is read in one snapshot that all connections share
+//! (`snapshot`, `dump`): definitions as the server shows them (`catalog`), rows in ranges of the primary key (`plan`,
+//! `rows`). It is written down as the files that `myloader` and the `mariadb` client load (`files`, `program`), with a
+//! catalog beside them for us. A restore (`load`) looks at the target (`place`), creates tables, loads rows (`infile`, `insert`),
+//! builds and checks the rest (`build`), under whatever names the databases get (`names`), and lets the result appear at
+//! once (`arrive`).
 
 mod address;
+mod arrive;
 mod build;
 mod catalog;
 mod classic;
 mod collations;
 mod connect;
+mod databases;
 mod doctor;
 mod dump;
 mod existing;
@@ -24,6 +27,7 @@ mod keys;
 mod large_row;
 mod lines;
 mod load;
+mod names;
 mod place;
 mod plan;
 mod privileges;
@@ -47,7 +51,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::id::EngineKind;
 use crate::report::{Check, DatabaseStats, Probe, TableSummary};
 
@@ -56,8 +60,9 @@ use super::stock::{About, OneFile, StockDump};
 use super::{DoctorOptions, Engine, RestoreOptions, Snapshot, SnapshotOptions, StoredFile, Target};
 
 use connect::{Role, Server};
+use databases::Databases;
 
-/// One database of a MySQL or MariaDB server.
+/// One database of a MySQL or MariaDB server, or all of them.
 #[derive(Debug)]
 pub(crate) struct Mysql {
     server: Server,
@@ -84,7 +89,7 @@ impl Engine for Mysql {
     }
 
     fn database(&self) -> &str {
-        self.server.database()
+        self.server.databases().name()
     }
 
     async fn probe(&self) -> Result<Probe> {
@@ -117,7 +122,12 @@ impl Engine for Mysql {
 
     async fn discard(&self) -> Result<()> {
         let mut session = self.server.connect_outside(Role::Catalog).await?;
-        place::drop_database(&mut session, self.server.database()).await?;
+        if let Databases::All { prefix: None } = self.server.databases() {
+            return Err(Error::new(Code::Internal, "all databases of a server are never dropped"));
+        }
+        for database in session.databases(&self.server).await? {
+            place::drop_database(&mut session, &database).await?;
+        }
         session.close().await;
         Ok(())
     }

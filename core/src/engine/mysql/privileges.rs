@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::engine::some_of;
 use crate::error::Result;
 use crate::report::Warning;
 
 use super::connect::{Session, Version};
+use super::databases::Databases;
 use super::quote::ident;
 
 /// The privileges of an account, those of its roles included.
@@ -13,19 +15,19 @@ use super::quote::ident;
 pub(super) struct Privileges {
     /// On everything.
     global: BTreeSet<String>,
-    /// On the database.
-    database: BTreeSet<String>,
-    /// On some of its tables.
+    /// On each of the databases.
+    databases: Vec<BTreeSet<String>>,
+    /// On some of their tables.
     tables: BTreeSet<String>,
     /// Whether MariaDB's table of routines may be read.
     routines: bool,
 }
 
 impl Privileges {
-    /// Asks for the privileges of the account on a database.
-    pub(super) async fn read(session: &mut Session, database: &str) -> Result<Self> {
+    /// Asks for the privileges of the account on these databases.
+    pub(super) async fn read(session: &mut Session, databases: &[String]) -> Result<Self> {
         let doing = "asking for the privileges";
-        let mut privileges = Self::default();
+        let mut privileges = Self::of(databases);
         let mut grants = session.query("SHOW GRANTS", doing).await?;
         let roles: Vec<String> = grants.iter().flatten().flatten().filter_map(|grant| role(grant)).collect();
         if !session.version.mariadb && !roles.is_empty() {
@@ -34,40 +36,57 @@ impl Privileges {
                 session.query(&format!("SHOW GRANTS FOR CURRENT_USER() USING {}", roles.join(", ")), doing).await?;
         }
         for grant in grants.iter().flatten().flatten() {
-            privileges.add(grant, database);
+            privileges.add(grant, databases);
         }
         Ok(privileges)
     }
 
-    /// Whether the account has a privilege on all of the database.
+    /// None yet, on these databases.
+    fn of(databases: &[String]) -> Self {
+        Self { databases: vec![BTreeSet::new(); databases.len()], ..Self::default() }
+    }
+
+    /// Whether the account has a privilege on all of each database.
     pub(super) fn has(&self, privilege: &str) -> bool {
         let all = |set: &BTreeSet<String>| set.contains("ALL PRIVILEGES") || set.contains("ALL");
-        self.global.contains(privilege)
-            || self.database.contains(privilege)
-            || all(&self.global)
-            || (all(&self.database) && !GLOBAL_ONLY.contains(&privilege))
+        let on = |database: &BTreeSet<String>| {
+            database.contains(privilege) || (all(database) && !GLOBAL_ONLY.contains(&privilege))
+        };
+        let on_each = !self.databases.is_empty() && self.databases.iter().all(on);
+        self.global.contains(privilege) || all(&self.global) || on_each
+    }
+
+    /// Whether it has a privilege on everything.
+    fn everywhere(&self, privilege: &str) -> bool {
+        self.global.contains(privilege) || self.global.contains("ALL PRIVILEGES")
     }
 
     /// Whether it has a privilege on some tables at least.
     pub(super) fn has_somewhere(&self, privilege: &str) -> bool {
-        self.has(privilege) || self.tables.contains(privilege) || self.tables.contains("ALL PRIVILEGES")
+        let has = |set: &BTreeSet<String>| set.contains(privilege) || set.contains("ALL PRIVILEGES");
+        self.has(privilege) || has(&self.tables) || self.databases.iter().any(has)
     }
 
     /// Takes in a line of SHOW GRANTS.
-    fn add(&mut self, grant: &str, database: &str) {
+    fn add(&mut self, grant: &str, databases: &[String]) {
         let Some((privileges, on)) = grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON ")) else {
             return;
         };
         let privileges = whole(privileges);
         let named = privileges.iter().any(|privilege| matches!(privilege.as_str(), "SELECT" | "ALL PRIVILEGES"));
         self.routines |= named && ["`mysql`.*", "`mysql`.`proc`"].iter().any(|table| on.starts_with(table));
-        let set = match scope(on, database) {
-            Some(Scope::Global) => &mut self.global,
-            Some(Scope::Database) => &mut self.database,
-            Some(Scope::Table) => &mut self.tables,
-            None => return,
-        };
-        set.extend(privileges);
+        for (database, own) in databases.iter().zip(&mut self.databases) {
+            match scope(on, database) {
+                // Said once for all.
+                Some(Scope::Global) => break,
+                Some(Scope::Database) => own.extend(privileges.iter().cloned()),
+                Some(Scope::Table) => self.tables.extend(privileges.iter().cloned()),
+                None => {}
+            }
+        }
+        if matches!(scope(on, ""), Some(Scope::Global)) {
+            self.global.extend(privileges);
+        }
     }
 }
 
@@ -168,20 +187,24 @@ pub(super) struct Hidden {
 }
 
 impl Privileges {
-    /// What the account may not see of the database.
-    pub(super) fn hidden(&self, version: &Version) -> Vec<Hidden> {
+    /// What the account may not see of the databases, and whether there are more of them.
+    pub(super) fn hidden(&self, version: &Version, meant: &Databases) -> Vec<Hidden> {
         let mut hidden = Vec::new();
         let mut needs = |seen: bool, what, privilege, global| {
             if !seen {
                 hidden.push(Hidden { what, privilege, global });
             }
         };
+        if let Databases::All { .. } = meant {
+            let seen = self.everywhere("SHOW DATABASES") || self.everywhere("SELECT");
+            needs(seen, "databases that it has no privilege for", "SHOW DATABASES", true);
+        }
         needs(self.has("SELECT"), "tables that it has no privilege for", "SELECT", false);
         needs(self.has("SHOW VIEW"), "views", "SHOW VIEW", false);
         needs(self.has("TRIGGER"), "triggers", "TRIGGER", false);
         needs(self.has("EVENT"), "events", "EVENT", false);
         // On everything, SELECT lets see the system tables that hold them.
-        let all = self.global.contains("SELECT") || self.global.contains("ALL PRIVILEGES");
+        let all = self.everywhere("SELECT");
         let (seen, privilege, global) = match version.mariadb {
             true if version.is_mariadb(11, 3) => (self.has("SHOW CREATE ROUTINE"), "SHOW CREATE ROUTINE", false),
             true => (self.routines, "SELECT on mysql.proc", true),
@@ -196,7 +219,7 @@ impl Privileges {
 
 impl Hidden {
     /// What to do about all of these.
-    pub(super) fn next(all: &[Self], database: &str) -> String {
+    pub(super) fn next(all: &[Self], databases: &[String]) -> String {
         let on = |global: bool| {
             let names: Vec<&str> = all.iter().filter(|h| h.global == global).map(|h| h.privilege).collect();
             names.join(", ")
@@ -204,7 +227,8 @@ impl Hidden {
         let (here, everywhere) = (on(false), on(true));
         let mut steps = Vec::new();
         if !here.is_empty() {
-            steps.push(format!("GRANT {here} ON {}.*", ident(database)));
+            let on = databases.iter().map(|database| format!("{}.*", ident(database)));
+            steps.push(format!("GRANT {here} ON {}", some_of(on, 5)));
         }
         if !everywhere.is_empty() {
             let on = if everywhere.contains(" on ") { "" } else { " ON *.*" };
@@ -215,9 +239,9 @@ impl Hidden {
 }
 
 /// Tells of a dump what may be missing in it, and that nobody can know.
-pub(super) async fn warn(session: &mut Session, database: &str) -> Result<Option<Warning>> {
-    let privileges = Privileges::read(session, database).await?;
-    let hidden = privileges.hidden(&session.version);
+pub(super) async fn warn(session: &mut Session, meant: &Databases, databases: &[String]) -> Result<Option<Warning>> {
+    let privileges = Privileges::read(session, databases).await?;
+    let hidden = privileges.hidden(&session.version, meant);
     if hidden.is_empty() {
         return Ok(None);
     }
@@ -225,7 +249,7 @@ pub(super) async fn warn(session: &mut Session, database: &str) -> Result<Option
     let message = format!(
         "the account may not see {}: if there are any, the backup does not have them; {}",
         what.join(", "),
-        Hidden::next(&hidden, database)
+        Hidden::next(&hidden, databases)
     );
     Ok(Some(Warning::new("hidden_objects", message)))
 }
@@ -237,9 +261,25 @@ mod tests {
     use super::*;
 
     fn of(grants: &[&str]) -> Privileges {
-        let mut privileges = Privileges::default();
-        grants.iter().for_each(|grant| privileges.add(grant, "my_shop"));
+        on(&["my_shop"], grants)
+    }
+
+    fn on(databases: &[&str], grants: &[&str]) -> Privileges {
+        let databases: Vec<String> = databases.iter().map(|d| (*d).to_owned()).collect();
+        let mut privileges = Privileges::of(&databases);
+        grants.iter().for_each(|grant| privileges.add(grant, &databases));
         privileges
+    }
+
+    #[test]
+    fn of_several_databases_each_counts() {
+        let both = ["GRANT SELECT, EVENT ON `shop`.* TO `a`", "GRANT SELECT ON `blog`.* TO `a`"];
+        let privileges = on(&["shop", "blog"], &both);
+        assert!(privileges.has("SELECT") && !privileges.has("EVENT") && privileges.has_somewhere("EVENT"));
+        let (all, mariadb) = (Databases::All { prefix: None }, Version::parse("10.11.19-MariaDB"));
+        assert_eq!(privileges.hidden(&mariadb, &all)[0].privilege, "SHOW DATABASES");
+        assert!(on(&["shop"], &["GRANT ALL PRIVILEGES ON *.* TO `a`"]).hidden(&mariadb, &all).is_empty());
+        assert!(!on(&[], &both).has("SELECT"));
     }
 
     #[test]
@@ -274,23 +314,24 @@ mod tests {
 
     #[test]
     fn what_the_account_cannot_see_is_known() {
+        let one = &Databases::One("my_shop".into());
         let mariadb = Version::parse("10.11.19-MariaDB");
         let least = of(&["GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON `my\\_shop`.* TO `a`@`%`"]);
-        let hidden = least.hidden(&mariadb);
+        let hidden = least.hidden(&mariadb, one);
         assert_eq!(hidden.iter().map(|h| h.what).collect::<Vec<_>>(), ["routines of others"]);
         assert_eq!(
-            Hidden::next(&hidden, "my_shop"),
+            Hidden::next(&hidden, &["my_shop".to_owned()]),
             "GRANT SELECT on mysql.proc to the account, unless there are none of these"
         );
         let hidden = of(&["GRANT SELECT ON `my_shop`.* TO `a`@`%`", "GRANT SELECT ON `mysql`.`proc` TO `a`@`%`"])
-            .hidden(&mariadb);
+            .hidden(&mariadb, one);
         assert_eq!(hidden.iter().map(|h| h.privilege).collect::<Vec<_>>(), ["SHOW VIEW", "TRIGGER", "EVENT"]);
-        assert!(of(&["GRANT ALL PRIVILEGES ON *.* TO `a`"]).hidden(&mariadb).is_empty());
+        assert!(of(&["GRANT ALL PRIVILEGES ON *.* TO `a`"]).hidden(&mariadb, one).is_empty());
         let mysql = Version::parse("8.0.36");
         assert_eq!(
-            of(&["GRANT SELECT ON `my_shop`.* TO `a`"]).hidden(&mysql).last().unwrap().privilege,
+            of(&["GRANT SELECT ON `my_shop`.* TO `a`"]).hidden(&mysql, one).last().unwrap().privilege,
             "SHOW_ROUTINE"
         );
-        assert!(of(&["GRANT ALL PRIVILEGES ON `my_shop`.* TO `a`"]).hidden(&mysql).is_empty());
+        assert!(of(&["GRANT ALL PRIVILEGES ON `my_shop`.* TO `a`"]).hidden(&mysql, one).is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Questions to a database: who it is, what its tables hold, and whether a query is satisfied.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use futures::TryStreamExt as _;
@@ -9,17 +9,17 @@ use mysql_async::{Row, Value};
 use tokio::sync::MappedMutexGuard;
 
 use crate::engine::pool::open_up_to;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::format::checksum::RowHasher;
 use crate::id::EngineKind;
 use crate::report::{Probe, TableSummary};
 
 use super::catalog::tables::{self, TableData};
 use super::connect::{Role, Server, Session};
-use super::dump::summary_name;
+use super::databases::{Databases, OWN, parse_summary, plain};
 use super::failure::failure;
+use super::names::Names;
 use super::plan;
-use super::quote::literal;
 use super::rows::rows_out;
 
 /// Bytes that are counted and hashed by one statement, about.
@@ -30,8 +30,8 @@ pub(super) async fn probe(server: &Server) -> Result<Probe> {
     let mut session = server.connect(Role::Catalog).await?;
     let sql = format!(
         "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {}",
-        literal(server.database())
+         WHERE {}",
+        server.databases().within("TABLE_SCHEMA")
     );
     let size = session.query_one(&sql, "asking for the size").await?;
     let version = session.version.text.clone();
@@ -41,6 +41,10 @@ pub(super) async fn probe(server: &Server) -> Result<Probe> {
 
 /// Runs a query as the database's users would. False if the first column of its first row says so.
 pub(super) async fn smoke(server: &Server, sql: &str) -> Result<bool> {
+    let sql = match server.databases() {
+        Databases::One(_) => sql.to_owned(),
+        Databases::All { .. } => among_several(server, sql).await?,
+    };
     let mut conn = server.connect_plain().await?;
     let doing = "running a smoke query";
     conn.query_drop("SET SESSION TRANSACTION READ ONLY").await.map_err(|e| failure("setting up the session", e))?;
@@ -48,6 +52,32 @@ pub(super) async fn smoke(server: &Server, sql: &str) -> Result<bool> {
     drop(conn.disconnect().await);
     let first = row.and_then(|row| row.unwrap().into_iter().next());
     Ok(!matches!(first, Some(Value::Bytes(value)) if matches!(value.as_slice(), b"f" | b"false" | b"0")))
+}
+
+/// A query in which the databases of a dump have the names that they have here. One that names others of the same server
+/// is none of ours to answer: it would tell of those that live there.
+async fn among_several(server: &Server, sql: &str) -> Result<String> {
+    let mut session = server.connect(Role::Catalog).await?;
+    let here = session.databases(server).await?;
+    let all = session.query("SHOW DATABASES", "listing the databases").await?.into_iter().flatten().flatten();
+    let all: Vec<String> = all.collect();
+    session.close().await;
+    let dumped = |name: &String| match server.databases() {
+        Databases::All { prefix: Some(prefix) } => {
+            name.strip_prefix(prefix).and_then(|name| name.strip_prefix('_')).map(str::to_owned)
+        }
+        _ => Some(name.clone()),
+    };
+    let candidates: Vec<String> = here.iter().filter_map(dumped).chain(all.iter().cloned()).collect();
+    let pairs = candidates.iter().map(|name| (name.as_str(), server.databases().here(name)));
+    let pairs: Vec<(&str, String)> = pairs.filter(|(_, there)| here.contains(there)).collect();
+    let names: Names = pairs.iter().map(|(name, there)| (*name, there.as_str())).collect();
+    let (text, others) = names.in_query(sql);
+    match others.iter().find(|name| !OWN.contains(&name.as_str()) && all.contains(name)) {
+        None => Ok(text),
+        Some(name) => Err(Error::new(Code::DatabaseError, format!("database {name} is not in the backup"))
+            .next("name databases of the backup: `shop.orders`")),
+    }
 }
 
 /// A piece of a table to count and hash.
@@ -58,18 +88,21 @@ struct Piece {
 
 /// Counts and hashes these tables' rows on `jobs` connections. What is not there gives no entry.
 pub(super) async fn summarize(server: &Server, wanted: &[TableSummary], jobs: usize) -> Result<Vec<TableSummary>> {
-    let database = server.database();
     let mut session = server.connect(Role::Reader).await?;
     // Names come as they are stored: in UTF-8, or whatever the connection asks for.
     session.execute("SET SESSION character_set_results = utf8mb4", "setting up the session").await?;
-    let there: HashMap<String, TableData> =
-        tables::read(&mut session, database).await?.into_iter().map(|t| (summary_name(&t.name), t)).collect();
+    let wanted_in = places(&mut session, server, wanted).await?;
+    let mut there = HashMap::new();
+    for database in wanted_in.iter().flatten().map(|(database, _)| database).collect::<BTreeSet<_>>() {
+        let tables = tables::read(&mut session, database).await?;
+        there.extend(tables.into_iter().map(|t| ((database.clone(), plain(&t.name)), t)));
+    }
     let mut pieces = Vec::new();
     let mut found = Vec::with_capacity(wanted.len());
-    for (index, summary) in wanted.iter().enumerate() {
-        let table = there.get(&summary.name).and_then(|table| with_columns(table, &summary.columns));
+    for (index, (summary, place)) in wanted.iter().zip(wanted_in).enumerate() {
+        let table = place.and_then(|place| there.get(&place)).and_then(|table| with_columns(table, &summary.columns));
         if let Some(table) = &table {
-            let ranges = plan::ranges(&mut session, database, table, PIECE_BYTES).await?;
+            let ranges = plan::ranges(&mut session, &table.database, table, PIECE_BYTES).await?;
             pieces.extend(ranges.into_iter().map(|range| Piece { index, condition: range.condition }));
         }
         found.push(table.map(|table| (table, RowHasher::default())));
@@ -87,7 +120,7 @@ pub(super) async fn summarize(server: &Server, wanted: &[TableSummary], jobs: us
             let Some((table, _)) = &tables[index] else { continue };
             let mut hasher = RowHasher::default();
             let (conn, condition) = (&mut session.conn, condition.as_deref());
-            let rows = rows_out(conn, database, table, condition, &mut hasher, alone(server, for_large));
+            let rows = rows_out(conn, &table.database, table, condition, &mut hasher, alone(server, for_large));
             rows.try_for_each(|_| async { Ok(()) }).await?;
             done.push((index, hasher));
         }
@@ -106,6 +139,26 @@ pub(super) async fn summarize(server: &Server, wanted: &[TableSummary], jobs: us
         found.map(|(_, sum)| TableSummary { rows: sum.rows(), hash: sum.hash(), ..summary.clone() })
     };
     Ok(wanted.iter().zip(found).filter_map(summary).collect())
+}
+
+/// The database here and the name between backticks where it has to be, of each of these tables; none if it is not here.
+async fn places(
+    session: &mut Session,
+    server: &Server,
+    wanted: &[TableSummary],
+) -> Result<Vec<Option<(String, String)>>> {
+    let here = session.databases(server).await?;
+    let place = |summary: &TableSummary| {
+        let (dumped, table) = parse_summary(&summary.name);
+        let database = match (dumped, here.as_slice()) {
+            (Some(dumped), _) => server.databases().here(&dumped),
+            // Of a dump of one database.
+            (None, [only]) => only.clone(),
+            (None, _) => return None,
+        };
+        here.contains(&database).then(|| (database, table.to_owned()))
+    };
+    Ok(wanted.iter().map(place).collect())
 }
 
 /// The connection that reads all large rows, opened for the first of them.

@@ -8,17 +8,19 @@ use crate::engine::{RestoreOptions, Suffix};
 use crate::error::Result;
 use crate::report::{Promoted, Warning};
 
-use super::build;
+use super::build::{self, Site, moves};
 use super::catalog::{self, Catalog, Kind, tables};
-use super::connect::{Role, Server, Session};
+use super::connect::{Role, Server};
+use super::databases::NAME_LENGTH;
 use super::files::create_database;
-use super::place::{NAME_LENGTH, drop_database};
+use super::place::{drop_database, names};
 use super::quote::{ident, qualified};
 use super::select::Picks;
 
 /// The live database, and the restored one that is to take its place.
 pub(super) struct Live<'a> {
     pub(super) server: &'a Server,
+    pub(super) name: &'a str,
     pub(super) staging: &'a str,
     pub(super) options: &'a RestoreOptions,
 }
@@ -26,9 +28,9 @@ pub(super) struct Live<'a> {
 impl Live<'_> {
     /// Moves the live tables away and the restored ones to their place.
     pub(super) async fn give_way(&self, restored: &Catalog, suffix: &Suffix) -> Result<(Promoted, Vec<Warning>)> {
-        let name = self.server.database();
+        let name = self.name;
         let kept = suffix.before(name, NAME_LENGTH);
-        let mut session = self.server.connect(Role::Writer).await?;
+        let mut session = self.server.one(name).connect(Role::Writer).await?;
         let tables = tables::read(&mut session, name).await?;
         let (live, mut warnings) = catalog::read(&mut session, name, &tables, &Picks::default()).await?;
         if !warnings.is_empty() {
@@ -45,27 +47,34 @@ impl Live<'_> {
         if let Err(e) = session.execute(&swap(&live, restored, name, &kept, self.staging), "swapping the tables").await
         {
             // Nothing was moved: the live database gets back what it lent.
-            self.programs(&mut session, &only_moved(&live), name, true).await?;
+            let (lent, as_it_was) = (only_moved(&live), RestoreOptions::default());
+            let site = [Site { catalog: &lent, database: name }];
+            build::programs(&mut session, &site, &as_it_was).await?;
+            build::enable_events(&mut session, &site, &as_it_was).await?;
             drop_database(&mut session, &kept).await?;
             return Err(e);
         }
-        let as_it_was = RestoreOptions::default();
-        enter(&mut session, &kept).await?;
-        if let Err(e) = build::programs(&mut session, &live, &as_it_was).await {
+        let site = [Site { catalog: &live, database: &kept }];
+        let mut made = build::settle(&mut session, &site).await;
+        if made.is_ok() {
+            made = build::programs(&mut session, &site, &RestoreOptions::default()).await.map(drop);
+        }
+        if let Err(e) = made {
             warnings.push(Warning::new(
                 "kept_incomplete",
                 format!("{kept} has all tables, but not all else: {}", e.message()),
             ));
         }
-        enter(&mut session, name).await?;
         for object in live.objects.iter().filter(|o| is_routine(o.kind)) {
             build::drop_object(&mut session, object, name).await?;
         }
         let Catalog { charset, collation, .. } = restored;
         let sql = format!("ALTER DATABASE {} CHARACTER SET {charset} COLLATE {collation}", ident(name));
         session.execute(&sql, "setting the database's collation").await?;
-        warnings.extend(build::programs(&mut session, restored, self.options).await?);
-        build::enable_events(&mut session, restored, self.options).await?;
+        let site = [Site { catalog: restored, database: name }];
+        build::settle(&mut session, &site).await?;
+        warnings.extend(build::programs(&mut session, &site, self.options).await?);
+        build::enable_events(&mut session, &site, self.options).await?;
         drop_database(&mut session, self.staging).await?;
         session.close().await;
         let restored_name = suffix.restored(name, NAME_LENGTH);
@@ -73,19 +82,6 @@ impl Live<'_> {
         let drop_kept = vec![format!("DROP DATABASE {};", ident(&kept))];
         Ok((Promoted { kept: Some(kept), go_back, drop_kept }, warnings))
     }
-
-    async fn programs(&self, session: &mut Session, catalog: &Catalog, database: &str, events: bool) -> Result<()> {
-        enter(session, database).await?;
-        build::programs(session, catalog, &RestoreOptions::default()).await?;
-        if events {
-            build::enable_events(session, catalog, &RestoreOptions::default()).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn enter(session: &mut Session, database: &str) -> Result<()> {
-    session.execute(&format!("USE {}", ident(database)), "entering the database").await
 }
 
 fn is_routine(kind: Kind) -> bool {
@@ -101,10 +97,6 @@ fn only_moved(catalog: &Catalog) -> Catalog {
 
 /// The one statement by which all tables change places.
 fn swap(live: &Catalog, restored: &Catalog, name: &str, kept: &str, staging: &str) -> String {
-    let moves = |catalog: &Catalog, from: &str, to: &str| -> Vec<String> {
-        let objects = catalog.of(Kind::Table).chain(catalog.of(Kind::Sequence));
-        objects.map(|o| format!("{} TO {}", qualified(from, &o.name), qualified(to, &o.name))).collect()
-    };
     let all = [moves(live, name, kept), moves(restored, staging, name)].concat();
     match all.is_empty() {
         true => "DO 1".to_owned(),
@@ -128,6 +120,12 @@ fn go_back(live: &Catalog, restored: &Catalog, name: &str, kept: &str, restored_
     lines.extend(drops(restored, name));
     lines.extend(drops(live, kept));
     lines.push(format!("{};", swap(restored, live, name, restored_name, kept)));
+    let names = names(&[Site { catalog: live, database: name }]);
+    let defaults: Vec<String> = live.of(Kind::Table).filter_map(|t| names.defaults(t)).collect();
+    if !defaults.is_empty() {
+        lines.push(format!("USE {};", ident(name)));
+        lines.extend(defaults.into_iter().map(|sql| format!("{sql};")));
+    }
     if programs {
         lines.push(format!("-- then, in {name}: the views of your migrations, and programs.sql"));
     }

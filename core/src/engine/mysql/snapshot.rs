@@ -1,4 +1,4 @@
-//! Takes one consistent snapshot of a database on several connections.
+//! Takes one consistent snapshot of one database or several on several connections.
 //!
 //! Every connection holds every table's definition as it is. Then all commits are held back for an instant in which each
 //! reader opens its view of the rows: by `BACKUP STAGE` (MariaDB), else by `FLUSH TABLES WITH READ LOCK`, else by `LOCK TABLES`. An
@@ -17,7 +17,7 @@ use super::catalog::{self, Catalog};
 use super::connect::{Role, Server, Session};
 use super::failure::{failure, is_denied, is_gone, number};
 use super::privileges;
-use super::quote::{ident, literal, qualified};
+use super::quote::{ident, literal};
 use super::select::Picks;
 
 /// How often a snapshot is tried while tables and definitions come and go.
@@ -37,7 +37,7 @@ pub(super) struct Taken {
     pub(super) guard_reads: bool,
     /// Each of them shows the snapshot.
     pub(super) readers: Vec<Session>,
-    pub(super) catalog: Catalog,
+    pub(super) catalogs: Vec<Catalog>,
     pub(super) tables: Vec<TableData>,
     pub(super) point: ConsistencyPoint,
     pub(super) warnings: Vec<Warning>,
@@ -69,15 +69,16 @@ impl Taken {
     }
 
     async fn attempt(server: &Server, picks: &Picks, jobs: usize) -> Result<Self> {
-        let database = server.database();
         let mut session = server.connect(Role::Catalog).await?;
         // Until this session ends, and so only as long as definitions are read.
         lock_instance(&mut session).await?;
         let mut guard = reader(server).await?;
-        let all = names(&mut session, database).await?;
-        picks.check(database, all.iter().map(String::as_str))?;
-        let mut tables = tables::read(&mut session, database).await?;
-        tables.retain(|table| picks.takes(database, &table.name));
+        let databases = selected(&mut session, server, picks).await?;
+        let mut tables = Vec::new();
+        for database in &databases {
+            tables.extend(tables::read(&mut session, database).await?);
+        }
+        tables.retain(|table| picks.takes(&table.database, &table.name));
         let (mut readers, fewer) = open_up_to(jobs.max(1), || reader(server)).await?;
         let mut warnings: Vec<Warning> = fewer.into_iter().collect();
         if readers.is_empty() {
@@ -86,10 +87,10 @@ impl Taken {
         }
         // The guard alone waits for a migration to end. The others come right behind it: a migration that began in between
         // waits for the guard and lets nobody at the table who comes later, so waiting for it is of no use.
-        touch(&mut guard, database, &tables, LOCK_WAIT).await?;
-        try_join_all(readers.iter_mut().map(|reader| touch(reader, database, &tables, SHORT_WAIT))).await?;
-        let before = catalog::fingerprint(&mut session, database).await?;
-        let hold = hold(&mut session, database, &tables).await?;
+        touch(&mut guard, &tables, LOCK_WAIT).await?;
+        try_join_all(readers.iter_mut().map(|reader| touch(reader, &tables, SHORT_WAIT))).await?;
+        let before = catalog::fingerprint(&mut session, &databases).await?;
+        let hold = hold(&mut session, &tables).await?;
         if hold == Hold::Nothing {
             let jobs = readers.len();
             readers.truncate(1);
@@ -101,7 +102,7 @@ impl Taken {
         }
         let guard_reads = hold != Hold::Nothing;
         let all = readers.iter_mut().chain(guard_reads.then_some(&mut guard));
-        let opened = try_join_all(all.map(|session| open(session, database, &tables))).await;
+        let opened = try_join_all(all.map(|session| open(session, &tables))).await;
         let point = match opened {
             Ok(_) => point(&mut session, &mut readers[0]).await,
             Err(e) => Err(e),
@@ -109,17 +110,24 @@ impl Taken {
         // Whatever happened, nobody is to wait for us any longer.
         release(&mut session, hold).await?;
         let point = point?;
-        let (catalog, told) = catalog::read(&mut session, database, &tables, picks).await?;
-        warnings.extend(told);
+        let mut catalogs = Vec::with_capacity(databases.len());
+        for database in &databases {
+            let (catalog, told) = catalog::read(&mut session, database, &tables, picks).await?;
+            catalogs.push(catalog);
+            let which = if databases.len() > 1 { format!("{database}: ") } else { String::new() };
+            warnings.extend(told.into_iter().map(|w| Warning::new(&w.code, format!("{which}{}", w.message))));
+        }
         // Whoever takes definitions only, or not the rows of some, still gets all of the definitions.
-        tables.retain(|table| picks.takes_rows(database, &table.name));
-        warnings.extend(privileges::warn(&mut session, database).await?);
-        if catalog::fingerprint(&mut session, database).await? != before {
+        tables.retain(|table| picks.takes_rows(&table.database, &table.name));
+        warnings.extend(privileges::warn(&mut session, server.databases(), &databases).await?);
+        if selected(&mut session, server, picks).await? != databases
+            || catalog::fingerprint(&mut session, &databases).await? != before
+        {
             return Err(changed("definitions changed while they were read"));
         }
         warnings.extend(moving(&tables, hold));
         session.close().await;
-        Ok(Self { guard, guard_reads, readers, catalog, tables, point, warnings })
+        Ok(Self { guard, guard_reads, readers, catalogs, tables, point, warnings })
     }
 }
 
@@ -142,10 +150,25 @@ fn lock_wait(seconds: u32) -> String {
     format!("SET SESSION lock_wait_timeout = {seconds}")
 }
 
-/// The names of all tables, views and sequences.
-async fn names(session: &mut Session, database: &str) -> Result<Vec<String>> {
-    let sql = format!("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", literal(database));
-    Ok(session.query(&sql, "listing the tables").await?.into_iter().flatten().flatten().collect())
+/// The databases that are dumped.
+async fn selected(session: &mut Session, server: &Server, picks: &Picks) -> Result<Vec<String>> {
+    let databases = session.databases(server).await?;
+    if databases.is_empty() {
+        return Err(Error::new(Code::DatabaseNotFound, format!("the account sees no database of {server}"))
+            .next("create one, or grant the account SELECT on those that are to be backed up"));
+    }
+    let sql = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE {}",
+        server.databases().within("TABLE_SCHEMA")
+    );
+    let names = session.query(&sql, "listing the tables").await?.into_iter();
+    let names: Vec<(String, String)> = names
+        .filter_map(|row| {
+            let mut row = row.into_iter().flatten();
+            row.next().zip(row.next())
+        })
+        .collect();
+    picks.databases(databases, &names)
 }
 
 async fn reader(server: &Server) -> Result<Session> {
@@ -156,15 +179,15 @@ async fn reader(server: &Server) -> Result<Session> {
 
 /// Opens a reader's view of the rows. Its transaction began before, to hold the tables, but has read no row yet: the
 /// view is that of the first read. `START TRANSACTION WITH CONSISTENT SNAPSHOT` would let go of the tables.
-async fn open(session: &mut Session, database: &str, tables: &[TableData]) -> Result<()> {
+async fn open(session: &mut Session, tables: &[TableData]) -> Result<()> {
     let Some(table) = tables.iter().find(|table| table.is_transactional()) else { return Ok(()) };
-    let sql = format!("SELECT 1 FROM {} LIMIT 1", qualified(database, &table.name));
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", table.qualified());
     session.query(&sql, "opening the snapshot").await.map(drop)
 }
 
 /// Makes sure that no table is changed, emptied or dropped until the session's transaction ends. Rows can be written as
 /// before. Finds out as well whether the tables may be read, before anything else is done.
-async fn touch(session: &mut Session, database: &str, tables: &[TableData], wait: u32) -> Result<()> {
+async fn touch(session: &mut Session, tables: &[TableData], wait: u32) -> Result<()> {
     session.execute(&lock_wait(wait), "setting up the session").await?;
     session.execute("START TRANSACTION READ ONLY", "opening the snapshot").await?;
     let mut closed = Vec::new();
@@ -172,10 +195,10 @@ async fn touch(session: &mut Session, database: &str, tables: &[TableData], wait
         let columns: Vec<&str> = table.columns.iter().map(|c| c.select.as_str()).collect();
         let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
         // No row is read, so no view is opened yet.
-        let sql = format!("SELECT {columns} FROM {} LIMIT 0", qualified(database, &table.name));
+        let sql = format!("SELECT {columns} FROM {} LIMIT 0", table.qualified());
         match session.conn.query_drop(&sql).await {
             Ok(()) => {}
-            Err(e) if is_denied(&e) => closed.push(table.name.as_str()),
+            Err(e) if is_denied(&e) => closed.push(table),
             Err(e) => {
                 // A migration waits for us: it goes first.
                 let again = is_gone(&e) || number(&e) == Some(LOCK_WAIT_TIMEOUT);
@@ -186,14 +209,14 @@ async fn touch(session: &mut Session, database: &str, tables: &[TableData], wait
     }
     let Some(first) = closed.first() else { return Ok(()) };
     let more = if closed.len() > 1 { format!(" and {} more", closed.len() - 1) } else { String::new() };
-    Err(Error::new(Code::DatabaseDenied, format!("the account may not read table {first}{more}"))
-        .next(format!("grant SELECT on {}.*, or exclude the tables", ident(database))))
+    Err(Error::new(Code::DatabaseDenied, format!("the account may not read table {}{more}", first.name))
+        .next(format!("grant SELECT on {}.*, or exclude the tables", ident(&first.database))))
 }
 
 /// Holds commits back, by the first way that the account may take.
-async fn hold(session: &mut Session, database: &str, tables: &[TableData]) -> Result<Hold> {
+async fn hold(session: &mut Session, tables: &[TableData]) -> Result<Hold> {
     session.execute(&lock_wait(LOCK_WAIT), "setting up the session").await?;
-    let names: Vec<String> = tables.iter().map(|t| format!("{} READ", qualified(database, &t.name))).collect();
+    let names: Vec<String> = tables.iter().map(|t| format!("{} READ", t.qualified())).collect();
     let mut ways = Vec::new();
     if session.version.is_mariadb(10, 4) {
         ways.push((Hold::Stage, vec!["BACKUP STAGE START".to_owned(), "BACKUP STAGE BLOCK_COMMIT".to_owned()]));

@@ -8,8 +8,8 @@ use crate::id::EngineKind;
 use crate::report::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaStats, TableStats};
 
 use super::connect::{Role, Server, Session};
+use super::databases::Databases;
 use super::failure::{failure, is_denied, number};
-use super::quote::literal;
 
 /// Nothing is written, and no lock and no statement is waited for for long.
 pub(super) async fn careful(session: &mut Session) -> Result<()> {
@@ -29,11 +29,12 @@ pub(super) async fn stats(server: &Server) -> Result<DatabaseStats> {
     // Times of transactions are the server's own.
     session.execute("SET SESSION time_zone = 'SYSTEM'", "setting up the session").await?;
     let session = &mut session;
-    let database = literal(server.database());
+    let databases = server.databases();
     let mut stats = DatabaseStats::new(EngineKind::Mysql, session.version.text.clone());
     let sizes = format!(
         "SELECT CAST(SUM(DATA_LENGTH + INDEX_LENGTH) AS UNSIGNED), CAST(SUM(DATA_FREE) AS UNSIGNED) \
-         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database}"
+         FROM information_schema.TABLES WHERE {}",
+        databases.within("TABLE_SCHEMA")
     );
     if let Some((size, free)) = one(session, &sizes, |row| Some((natural(row, 0)?, natural(row, 1)))).await? {
         (stats.size_bytes, stats.free_bytes) = (Some(size), free);
@@ -55,16 +56,16 @@ pub(super) async fn stats(server: &Server) -> Result<DatabaseStats> {
         Some(deadlocks) => Some(deadlocks),
         None => one(session, DEADLOCKS, |row| natural(row, 0)).await?,
     };
-    stats.largest_tables = all(session, &largest_tables(&database), |row| {
+    stats.largest_tables = all(session, &largest_tables(databases), |row| {
         Some(TableStats { name: text(row, 0)?, bytes: natural(row, 1)?, rows: natural(row, 2)?, dead_rows: 0 })
     })
     .await?;
     if status.on("performance_schema") {
-        stats.unused_indexes = all(session, &unused_indexes(&database), |row| {
+        stats.unused_indexes = all(session, &unused_indexes(databases), |row| {
             Some(IndexStats { name: text(row, 0)?, table: text(row, 1)?, bytes: natural(row, 2)? })
         })
         .await?;
-        stats.slow_queries = all(session, &slow_queries(&database), |row| {
+        stats.slow_queries = all(session, &slow_queries(databases), |row| {
             Some(QueryStats {
                 query: text(row, 0)?,
                 calls: natural(row, 1)?,
@@ -96,31 +97,36 @@ const DEADLOCKS: &str =
 const REPLICAS: &str = "SELECT CONCAT(USER, '@', HOST), COALESCE(NULLIF(STATE, ''), COMMAND) \
     FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' ORDER BY 1";
 
-fn largest_tables(database: &str) -> String {
+fn largest_tables(databases: &Databases) -> String {
     format!(
-        "SELECT TABLE_NAME, DATA_LENGTH + INDEX_LENGTH, TABLE_ROWS FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {database} AND DATA_LENGTH IS NOT NULL ORDER BY 2 DESC, 1 LIMIT 10"
+        "SELECT {}, DATA_LENGTH + INDEX_LENGTH, TABLE_ROWS FROM information_schema.TABLES \
+         WHERE {} AND DATA_LENGTH IS NOT NULL ORDER BY 2 DESC, 1 LIMIT 10",
+        databases.called("TABLE_SCHEMA", "TABLE_NAME"),
+        databases.within("TABLE_SCHEMA")
     )
 }
 
-fn unused_indexes(database: &str) -> String {
+fn unused_indexes(databases: &Databases) -> String {
     format!(
-        "SELECT w.INDEX_NAME, w.OBJECT_NAME, COALESCE(s.stat_value, 0) * @@innodb_page_size \
+        "SELECT w.INDEX_NAME, {}, COALESCE(s.stat_value, 0) * @@innodb_page_size \
          FROM performance_schema.table_io_waits_summary_by_index_usage w \
          JOIN information_schema.STATISTICS i ON i.TABLE_SCHEMA = w.OBJECT_SCHEMA AND i.TABLE_NAME = w.OBJECT_NAME \
           AND i.INDEX_NAME = w.INDEX_NAME AND i.SEQ_IN_INDEX = 1 AND i.NON_UNIQUE = 1 \
          LEFT JOIN mysql.innodb_index_stats s ON s.database_name = w.OBJECT_SCHEMA AND s.table_name = w.OBJECT_NAME \
           AND s.index_name = w.INDEX_NAME AND s.stat_name = 'size' \
-         WHERE w.OBJECT_SCHEMA = {database} AND w.COUNT_STAR = 0 ORDER BY 3 DESC, 2, 1 LIMIT 10"
+         WHERE {} AND w.COUNT_STAR = 0 ORDER BY 3 DESC, 2, 1 LIMIT 10",
+        databases.called("w.OBJECT_SCHEMA", "w.OBJECT_NAME"),
+        databases.within("w.OBJECT_SCHEMA")
     )
 }
 
 /// Times are in picoseconds.
-fn slow_queries(database: &str) -> String {
+fn slow_queries(databases: &Databases) -> String {
     format!(
         "SELECT LEFT(DIGEST_TEXT, 300), COUNT_STAR, SUM_TIMER_WAIT / 1e9, AVG_TIMER_WAIT / 1e9 \
          FROM performance_schema.events_statements_summary_by_digest \
-         WHERE SCHEMA_NAME = {database} AND DIGEST_TEXT IS NOT NULL ORDER BY SUM_TIMER_WAIT DESC LIMIT 10"
+         WHERE {} AND DIGEST_TEXT IS NOT NULL ORDER BY SUM_TIMER_WAIT DESC LIMIT 10",
+        databases.within("SCHEMA_NAME")
     )
 }
 

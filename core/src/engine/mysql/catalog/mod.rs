@@ -1,8 +1,9 @@
-//! What a database holds beside its rows: the definitions, as the server tells them.
+//! What databases hold beside their rows: the definitions, as the server tells them.
 
 mod read;
 pub(super) mod tables;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
@@ -11,16 +12,32 @@ use super::globals::Account;
 
 pub(super) use read::{account, fingerprint, read};
 
-/// The file of a dump that holds its [`Catalog`]. Stock tools pass over it: they read the SQL files beside it.
+/// The file of a dump that holds what it is of. Stock tools pass over it: they read the SQL files beside it.
 pub(super) const FILE: &str = "lastgood.json";
 
-/// The newest layout of [`FILE`] that is understood.
-const LAYOUT: u32 = 1;
+/// The layout of [`FILE`] in a dump of one database: its catalog.
+const OF_ONE: u32 = 1;
+
+/// The layout of [`FILE`] in a dump of several databases.
+const OF_SEVERAL: u32 = 2;
+
+/// Everything of a dump but its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Dump {
+    /// The layout of this file.
+    layout: u32,
+    /// The databases, by their names.
+    pub(super) databases: Vec<Catalog>,
+    /// Accounts and roles with what they may do, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) accounts: Vec<Account>,
+}
 
 /// Everything of a database but its rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Catalog {
-    /// The layout of this file.
+    /// The layout of the file, where it is of this database alone.
+    #[serde(default, skip_serializing_if = "is_none")]
     pub(super) layout: u32,
     /// The database's name.
     pub(super) database: String,
@@ -34,9 +51,14 @@ pub(super) struct Catalog {
     pub(super) comment: String,
     /// In the order in which they are created.
     pub(super) objects: Vec<Object>,
-    /// Accounts and roles with what they may do, where they were asked for.
+    /// The dump's accounts, where it is of this database alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) accounts: Vec<Account>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none(layout: &u32) -> bool {
+    *layout == 0
 }
 
 /// What kind an object is of, in the order in which objects are created.
@@ -148,21 +170,41 @@ impl Catalog {
     pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &Object> {
         self.objects.iter().filter(move |o| o.kind == kind)
     }
+}
+
+impl Dump {
+    /// What is known of these databases.
+    pub(super) fn new(databases: Vec<Catalog>, accounts: Vec<Account>) -> Self {
+        Self { layout: OF_SEVERAL, databases, accounts }
+    }
 
     /// As bytes, for the dump.
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        let catalog = Self { layout: LAYOUT, ..self.clone() };
-        let mut bytes = serde_json::to_vec_pretty(&catalog)
-            .map_err(|e| Error::new(Code::Internal, format!("the catalog cannot be written down: {e}")))?;
+        let encoded = match self.databases.as_slice() {
+            [one] => {
+                serde_json::to_vec_pretty(&Catalog { layout: OF_ONE, accounts: self.accounts.clone(), ..one.clone() })
+            }
+            _ => serde_json::to_vec_pretty(self),
+        };
+        let mut bytes =
+            encoded.map_err(|e| Error::new(Code::Internal, format!("the catalog cannot be written down: {e}")))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
-    /// From a dump.
+    /// From a dump's files.
     ///
     /// # Errors
     /// `Damaged`, `NewerFormat`.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn of_files(files: &[(String, Bytes)]) -> Result<Self> {
+        let file = files.iter().find(|(name, _)| name == FILE);
+        let (_, bytes) = file.ok_or_else(|| {
+            Error::new(Code::Damaged, format!("{FILE} is missing in the dump")).next("use another backup")
+        })?;
+        Self::decode(bytes)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
         let damaged = |e: serde_json::Error| {
             Error::new(Code::Damaged, format!("{FILE}: {e}")).next("use another copy of this dump or another backup")
         };
@@ -171,11 +213,17 @@ impl Catalog {
             layout: u32,
         }
         let Layout { layout } = serde_json::from_slice(bytes).map_err(damaged)?;
-        if layout > LAYOUT {
-            let message = format!("{FILE} has layout {layout}, this version knows {LAYOUT}");
+        if layout > OF_SEVERAL {
+            let message = format!("{FILE} has layout {layout}, this version knows {OF_SEVERAL}");
             return Err(Error::new(Code::NewerFormat, message).next("update lastgood"));
         }
-        serde_json::from_slice(bytes).map_err(damaged)
+        if layout == OF_SEVERAL {
+            return serde_json::from_slice(bytes).map_err(damaged);
+        }
+        let mut one: Catalog = serde_json::from_slice(bytes).map_err(damaged)?;
+        one.layout = 0;
+        let accounts = std::mem::take(&mut one.accounts);
+        Ok(Self::new(vec![one], accounts))
     }
 }
 
@@ -189,11 +237,17 @@ mod tests {
     fn a_catalog_comes_back_as_it_was_and_newer_ones_are_refused() {
         let mut view = Object::new(Kind::View, "v".into(), "CREATE VIEW `v` AS select 1 AS `1`".into());
         view.session = Some(Settings { charset: "utf8mb4".into(), ..Settings::default() });
-        let catalog = Catalog { layout: LAYOUT, database: "shop".into(), objects: vec![view], ..Catalog::default() };
-        let bytes = catalog.encode().unwrap();
-        assert_eq!(Catalog::decode(&bytes).unwrap(), catalog);
-        let newer = String::from_utf8(bytes.clone()).unwrap().replace("\"layout\": 1", "\"layout\": 2");
-        assert_eq!(Catalog::decode(newer.as_bytes()).unwrap_err().code(), Code::NewerFormat);
-        assert_eq!(Catalog::decode(&bytes[..bytes.len() / 2]).unwrap_err().code(), Code::Damaged);
+        let shop = Catalog { database: "shop".into(), objects: vec![view], ..Catalog::default() };
+        let account = Account { name: "a@%".into(), role: false, create: String::new(), grants: Vec::new() };
+        for (databases, layout) in [(vec![shop.clone()], OF_ONE), (vec![shop.clone(), shop], OF_SEVERAL)] {
+            let dump = Dump::new(databases, vec![account.clone()]);
+            let bytes = dump.encode().unwrap();
+            assert_eq!(Dump::decode(&bytes).unwrap(), dump);
+            let (layout, newer) = (format!("\"layout\": {layout},"), "\"layout\": 3,");
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            assert_eq!(text.matches("layout").count(), 1);
+            assert_eq!(Dump::decode(text.replace(&layout, newer).as_bytes()).unwrap_err().code(), Code::NewerFormat);
+            assert_eq!(Dump::decode(&bytes[..bytes.len() / 2]).unwrap_err().code(), Code::Damaged);
+        }
     }
 }

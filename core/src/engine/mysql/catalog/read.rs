@@ -18,13 +18,15 @@ use super::super::snapshot::changed;
 use super::tables::TableData;
 use super::{Catalog, Kind, Object, Settings};
 
-/// Reads everything but rows. `tables` are those whose rows are dumped.
+/// Reads everything of a database but rows. `tables` are those whose rows are dumped.
 pub(in crate::engine::mysql) async fn read(
     session: &mut Session,
     database: &str,
     tables: &[TableData],
     picks: &Picks,
 ) -> Result<(Catalog, Vec<Warning>)> {
+    // Definitions are shown without the name of the database that the session is in.
+    session.enter(database).await?;
     let mut reader = Reader { session, database, picks, warnings: Vec::new() };
     let mut catalog = reader.database().await?;
     reader.tables(&mut catalog, tables).await?;
@@ -36,10 +38,18 @@ pub(in crate::engine::mysql) async fn read(
     Ok((catalog, reader.warnings))
 }
 
-/// What changes whenever a definition does.
-pub(in crate::engine::mysql) async fn fingerprint(session: &mut Session, database: &str) -> Result<String> {
-    let schema = literal(database);
+/// What changes whenever a definition in one of these databases does.
+pub(in crate::engine::mysql) async fn fingerprint(session: &mut Session, databases: &[String]) -> Result<String> {
     let mut hasher = RowHasher::default();
+    for database in databases {
+        hasher.add(database.as_bytes());
+        add_definitions(session, database, &mut hasher).await?;
+    }
+    Ok(hasher.hash())
+}
+
+async fn add_definitions(session: &mut Session, database: &str, hasher: &mut RowHasher) -> Result<()> {
+    let schema = literal(database);
     for sql in [
         format!(
             "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema}"
@@ -63,10 +73,10 @@ pub(in crate::engine::mysql) async fn fingerprint(session: &mut Session, databas
         ),
     ] {
         for row in session.query(&sql, "comparing definitions").await? {
-            hasher.add(format!("{row:?}").as_bytes());
+            hasher.add(format!("{database} {row:?}").as_bytes());
         }
     }
-    Ok(hasher.hash())
+    Ok(())
 }
 
 struct Reader<'a> {
@@ -98,7 +108,8 @@ impl Reader<'_> {
     }
 
     async fn tables(&mut self, catalog: &mut Catalog, tables: &[TableData]) -> Result<()> {
-        let data: HashMap<&str, &TableData> = tables.iter().map(|t| (t.name.as_str(), t)).collect();
+        let own = tables.iter().filter(|t| t.database == self.database);
+        let data: HashMap<&str, &TableData> = own.map(|t| (t.name.as_str(), t)).collect();
         let sql = format!(
             "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
             literal(self.database)

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use crate::error::Result;
 
 use super::super::connect::Session;
-use super::super::quote::{ident, literal};
+use super::super::quote::{ident, literal, qualified};
 
 /// A table whose rows are dumped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine::mysql) struct TableData {
+    pub(in crate::engine::mysql) database: String,
     pub(in crate::engine::mysql) name: String,
     /// `InnoDB` …
     pub(in crate::engine::mysql) engine: String,
@@ -68,6 +69,11 @@ pub(in crate::engine::mysql) enum KeyKind {
 }
 
 impl TableData {
+    /// Its name with its database's, as SQL wants it.
+    pub(in crate::engine::mysql) fn qualified(&self) -> String {
+        qualified(&self.database, &self.name)
+    }
+
     /// The names of the columns that are dumped.
     pub(in crate::engine::mysql) fn names(&self) -> Vec<String> {
         self.columns.iter().map(|c| c.name.clone()).collect()
@@ -79,7 +85,7 @@ impl TableData {
     }
 }
 
-/// Reads what is known of the tables of the session's database.
+/// Reads what is known of a database's tables.
 pub(in crate::engine::mysql) async fn read(session: &mut Session, database: &str) -> Result<Vec<TableData>> {
     let schema = literal(database);
     let sql = format!(
@@ -94,6 +100,7 @@ pub(in crate::engine::mysql) async fn read(session: &mut Session, database: &str
             let text = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
             let number = |i: usize| text(i).parse().unwrap_or(0);
             TableData {
+                database: database.to_owned(),
                 name: text(0),
                 engine: text(1),
                 rows: number(2),
@@ -131,7 +138,7 @@ pub(in crate::engine::mysql) async fn read(session: &mut Session, database: &str
     for table in &mut tables {
         let has_period = table.columns.iter().any(|c| c.name.eq_ignore_ascii_case("row_start"));
         // A period that was not spelled out is in no list, but can be asked for.
-        if table.history && !has_period && !explicit_period(session, database, table).await? {
+        if table.history && !has_period && !explicit_period(session, table).await? {
             for name in ["row_start", "row_end"] {
                 table.columns.push(Column { name: name.into(), select: name.into(), form: Form::Text, most: 0 });
             }
@@ -152,11 +159,11 @@ pub(in crate::engine::mysql) async fn read(session: &mut Session, database: &str
 }
 
 /// Whether the table's columns for the period are its own.
-async fn explicit_period(session: &mut Session, database: &str, table: &TableData) -> Result<bool> {
+async fn explicit_period(session: &mut Session, table: &TableData) -> Result<bool> {
     let sql = format!(
         "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} \
          AND GENERATION_EXPRESSION = 'ROW START'",
-        literal(database),
+        literal(&table.database),
         literal(&table.name)
     );
     Ok(session.query_one(&sql, "looking for a period").await?.as_deref() != Some("0"))

@@ -35,6 +35,8 @@ const CHECKS: [&str; 13] = [
 struct Visit<'a> {
     server: &'a Server,
     session: Session,
+    /// The databases that are meant.
+    databases: Vec<String>,
     jobs: usize,
     /// What the account may do; none if that could not be found out.
     privileges: Option<Privileges>,
@@ -55,7 +57,7 @@ impl Visit<'_> {
     }
 }
 
-/// Makes all checks of a database.
+/// Makes all checks of a database, or of all of a server's.
 pub(super) async fn doctor(server: &Server, options: &DoctorOptions) -> Vec<Check> {
     match visit(server, options).await {
         Ok(checks) => checks,
@@ -66,7 +68,8 @@ pub(super) async fn doctor(server: &Server, options: &DoctorOptions) -> Vec<Chec
 async fn visit(server: &Server, options: &DoctorOptions) -> Result<Vec<Check>, Error> {
     let mut session = server.connect(Role::Catalog).await?;
     careful(&mut session).await?;
-    let v = &mut Visit { server, session, jobs: options.jobs, privileges: None };
+    let databases = session.databases(server).await?;
+    let v = &mut Visit { server, session, databases, jobs: options.jobs, privileges: None };
     let mut findings = Findings::default();
     findings.add("database", server::database(v)).await;
     findings.add("tls", server::tls(v)).await;

@@ -2,8 +2,10 @@
 
 use crate::engine::findings::clocks;
 use crate::engine::mysql::address::SslMode;
+use crate::engine::mysql::databases::Databases;
 use crate::engine::mysql::quote::literal;
 use crate::engine::mysql::stats::replication;
+use crate::engine::some_of;
 use crate::error::Result;
 use crate::report::Check;
 
@@ -12,14 +14,22 @@ use super::Visit;
 pub(super) async fn database(v: &mut Visit<'_>) -> Result<Check> {
     let sql = format!(
         "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) / 1048576 AS UNSIGNED), CURRENT_USER() \
-         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}",
-        literal(v.server.database())
+         FROM information_schema.TABLES WHERE {}",
+        v.server.databases().within("TABLE_SCHEMA")
     );
     let [size, account] = v.row(&sql).await?;
     let version = &v.session.version;
     let kind = if version.mariadb { "MariaDB" } else { "MySQL" };
     let number = version.text.trim_end_matches("-MariaDB");
-    Ok(Check::pass("database", format!("{}: {kind} {number}, {size} MB, account {account}", v.server)))
+    let count = match (v.server.databases(), v.databases.as_slice()) {
+        (Databases::One(_), _) => String::new(),
+        (Databases::All { .. }, []) => {
+            let message = format!("{}: the account sees no database but the server's own", v.server);
+            return Ok(Check::fail("database", message, "create one, or grant the account SELECT on those there are"));
+        }
+        (Databases::All { .. }, all) => format!(", {} databases ({})", all.len(), some_of(all, 10)),
+    };
+    Ok(Check::pass("database", format!("{}: {kind} {number}, {size} MB{count}, account {account}", v.server)))
 }
 
 pub(super) async fn tls(v: &mut Visit<'_>) -> Result<Check> {

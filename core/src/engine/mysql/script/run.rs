@@ -7,6 +7,7 @@ use mysql_async::prelude::Queryable as _;
 
 use crate::engine::ByteStream;
 use crate::engine::mysql::connect::{execute, query};
+use crate::engine::mysql::databases::OWN;
 use crate::engine::mysql::failure::{failure, number};
 use crate::engine::mysql::quote::ident;
 use crate::engine::script::{BATCH, Databases, Events, LeftOut, refused};
@@ -15,9 +16,6 @@ use crate::report::Warning;
 
 use super::split::{Splitter, Statement};
 use super::words::{Kind, kind, without_definer};
-
-/// Databases that every server has.
-const COMMON: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 
 /// Rows of this many bytes are committed together.
 const TRANSACTION: usize = 16 << 20;
@@ -181,7 +179,7 @@ impl Run<'_> {
             Kind::Refused(why) => Err(refused(line, why)),
             Kind::Use(name) => {
                 let options = (self.options.0 == name).then(|| std::mem::take(&mut self.options.1));
-                let everywhere = COMMON.contains(&name.to_ascii_lowercase().as_str());
+                let everywhere = OWN.contains(&name.to_ascii_lowercase().as_str());
                 self.active = self.databases.enter(name, line, everywhere)?;
                 if !self.active {
                     return Ok(());
