@@ -315,6 +315,11 @@ pub trait Target: Send + Sync + Debug {
         true
     }
 
+    /// Whether this data file is loaded when all others are there, one of its parts after the other.
+    fn comes_last(&self, _file: &str) -> bool {
+        false
+    }
+
     /// Loads one part. Up to `jobs` parts are loaded at the same time.
     async fn load(&self, place: PartPlace<'_>, data: ByteStream<'_>) -> Result<()>;
 

@@ -2,12 +2,13 @@
 //!
 //! A dump is one moment of one database, or of all (`moment`, `dump`): definitions as Extended JSON (`catalog`,
 //! `metadata`, `extjson`), documents in batches of bytes and ranges of `_id` (`plan`, `read`). A restore (`load`) makes
-//! collections with their options, fills them in parallel, and builds indexes and views afterwards (`define`). Users and
-//! roles go along where that is wanted (`globals`).
+//! collections with their options, fills them in parallel, applies the dump's oplog if it has one (`oplog`, `changes`,
+//! `replay`), and builds indexes and views afterwards (`define`). Users and roles go along where that is wanted (`globals`).
 
 mod address;
 mod archive;
 mod catalog;
+mod changes;
 mod connect;
 mod define;
 mod doctor;
@@ -16,13 +17,16 @@ mod dump;
 mod extjson;
 mod failure;
 mod globals;
+mod incoming;
 mod load;
 mod metadata;
 mod moment;
 mod names;
+mod oplog;
 mod plan;
 mod probe;
 mod read;
+mod replay;
 mod select;
 mod stats;
 mod stock;
