@@ -81,6 +81,12 @@ impl Mongodb {
         Some(server)
     }
 
+    /// The same, shared by all tests of this process.
+    pub fn shared_with_users() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Mongodb>> = OnceLock::new();
+        SHARED.get_or_init(Self::with_users).as_ref()
+    }
+
     fn start(program: &Path, options: &[&str]) -> Result<Self, String> {
         let folder = Server::folder("secantusdb");
         let port = free_port();
@@ -135,7 +141,7 @@ impl Mongodb {
     }
 }
 
-fn fixture(program: &str) -> PathBuf {
+pub(crate) fn fixture(program: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mongodb").join(program)
 }
 
