@@ -96,12 +96,21 @@ impl Reading {
                             tracing::debug!(%doing, "taking up a cursor that the server gave up");
                             continue 'cursors;
                         }
+                        Some(Err(e)) if is_lost_cursor(&e) => Err(lost(&doing, e))?,
                         Some(Err(e)) => Err(failure(&doing, e))?,
                     }
                 }
             }
         }
     }
+}
+
+/// A cursor that nothing tells where to take up: its documents have no order of their own.
+fn lost(doing: &str, e: mongodb::error::Error) -> Error {
+    let message = format!("{doing}: the server gave up the cursor of a collection that is read in its natural order");
+    Error::new(Code::DatabaseUnavailable, message)
+        .next("run the backup again, when the server has less to do")
+        .because(e)
 }
 
 /// Documents that came in one answer.
