@@ -63,13 +63,19 @@ impl Mongodb {
 
     /// Answers as a mongod does in what SecantusDB does not: see `standin.py`.
     pub fn stand_in() -> Option<Self> {
+        Self::stand_in_of("7.0.14")
+    }
+
+    /// The same, as one of this version.
+    pub fn stand_in_of(version: &str) -> Option<Self> {
         if !venv().join("bin/secantusd-py").exists() {
             return missing("PyMongo");
         }
         Some(start_with_ports("the stand-in", || {
             let (folder, port) = (Server::folder("standin"), free_port());
             let (python, program, given) = (python(), fixture("standin.py"), port.to_string());
-            let command = [python.as_os_str(), OsStr::new("-B"), program.as_os_str(), OsStr::new(&given)];
+            let command =
+                [python.as_os_str(), OsStr::new("-B"), program.as_os_str(), OsStr::new(&given), OsStr::new(version)];
             Self::wait(Server::start_as_self(folder, "KILL", &command), port)
         }))
     }

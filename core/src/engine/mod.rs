@@ -268,6 +268,11 @@ pub trait Snapshot: Send + Sync + Debug {
     /// Reads one part. Up to `jobs` parts are read at the same time; each part is read once.
     fn read(&self, part: PartRef) -> ByteStream<'_>;
 
+    /// A file that is known only when all others were read to their end, and is then read as the one after them.
+    async fn closing(&self) -> Result<Option<DumpFile>> {
+        Ok(None)
+    }
+
     /// Ends the snapshot after all parts were read: checks that nothing moved under the dump, and sums up.
     async fn finish(self: Box<Self>) -> Result<SnapshotSummary>;
 }

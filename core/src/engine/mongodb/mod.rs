@@ -1,7 +1,8 @@
 //! MongoDB: dumps in mongodump's directory layout, read and loaded over the wire as the bytes of its documents.
 //!
 //! A dump is one moment of one database, or of all (`moment`, `dump`): definitions as Extended JSON (`catalog`,
-//! `metadata`, `extjson`), documents in batches of bytes and ranges of `_id` (`plan`, `read`). A restore (`load`) makes
+//! `metadata`, `extjson`), documents in batches of bytes and ranges of `_id` (`plan`, `read`); where the moment is lost, the oplog
+//! up to the end goes along (`window`). A restore (`load`) makes
 //! collections with their options, fills them in parallel, applies the dump's oplog if it has one (`oplog`, `changes`,
 //! `replay`), and builds indexes and views afterwards (`define`). Users and roles go along where that is wanted (`globals`).
 
@@ -30,6 +31,7 @@ mod replay;
 mod select;
 mod stats;
 mod stock;
+mod window;
 
 use std::io::BufRead;
 use std::path::Path;
@@ -144,6 +146,6 @@ pub(crate) fn open_stock_folder(folder: &str, heads: Vec<(String, Bytes)>, files
 }
 
 /// A dump directory as an archive of mongodump.
-pub(crate) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
-    archive::one_file(schema)
+pub(crate) fn one_file(schema: &[(String, Bytes)], data: &[&str]) -> Result<OneFile> {
+    archive::one_file(schema, data.contains(&oplog::FILE))
 }
