@@ -26,7 +26,7 @@ pub(super) struct Oplog {
     /// The operations of each, by session and number.
     open: HashMap<(Vec<u8>, i64), Vec<RawDocumentBuf>>,
     open_bytes: usize,
-    /// The time of the first entry. What it says was there before anything was read.
+    /// The time of the first entry. What ended before it was there before anything was read.
     first: Option<Timestamp>,
 }
 
@@ -45,8 +45,7 @@ impl Oplog {
     /// # Errors
     /// `Damaged` for what is no entry, and for the end of a transaction whose beginning is not there.
     pub(super) fn take(&mut self, entry: &RawDocument) -> Result<Vec<RawDocumentBuf>> {
-        let now = entry.get_timestamp("ts").ok();
-        self.first = self.first.or(now);
+        self.first = self.first.or_else(|| entry.get_timestamp("ts").ok());
         let mut found = Vec::new();
         let Some((transaction, turn)) = transaction(entry)? else {
             flatten(entry, &mut found, 0)?;
@@ -75,10 +74,10 @@ impl Oplog {
                 waiting.append(&mut found);
                 Ok(waiting)
             }
-            // Committed as the dump began, it was there for all to read.
-            None if now != self.first && continues(entry) => {
+            None if before(entry) >= self.first && self.first.is_some() => {
                 Err(damaged("a transaction ends whose beginning is not in it"))
             }
+            // An oplog begins with the oldest transaction that was open: one that began earlier had ended, and is in what was read.
             None => Ok(found),
         }
     }
@@ -111,10 +110,15 @@ fn transaction(entry: &RawDocument) -> Result<Option<((Vec<u8>, i64), Turn)>> {
     Ok(Some(((session.as_bytes().to_vec(), number), turn)))
 }
 
-/// Whether something of its transaction lies before an entry.
-fn continues(entry: &RawDocument) -> bool {
+/// The time of the entry before this one in its transaction; none of the first.
+fn before(entry: &RawDocument) -> Option<Timestamp> {
     let before = entry.get_document("prevOpTime").and_then(|time| time.get_timestamp("ts"));
-    before.is_ok_and(|time| time.time != 0)
+    before.ok().filter(|time| time.time != 0)
+}
+
+/// Whether an entry is of a transaction that another one ends.
+pub(super) fn is_open(entry: &RawDocument) -> Result<bool> {
+    Ok(transaction(entry)?.is_some_and(|(_, turn)| turn == Turn::Wait))
 }
 
 /// The command or the document of an entry.
@@ -226,13 +230,14 @@ mod tests {
 
     #[test]
     fn a_transaction_whose_beginning_is_missing_is_damage_unless_it_was_there_before() {
-        let end = of_session(entry(2, "c", doc! { "commitTransaction": 1 }), 2, 1);
-        assert_eq!(oks(&[end.clone()]), [vec![0; 0]]);
-        let first = entry(1, "i", doc! { "_id": 1 });
-        let e = effects(&[first.clone(), end]).remove(1).unwrap_err();
+        let first = entry(2, "i", doc! { "_id": 1 });
+        let end = |before| of_session(entry(4, "c", doc! { "commitTransaction": 1 }), 2, before);
+        assert_eq!(oks(&[first.clone(), end(1)]), [vec![1], vec![]]);
+        let e = effects(&[first.clone(), end(3)]).remove(1).unwrap_err();
         assert_eq!(e.code(), Code::Damaged, "{e}");
-        let last = of_session(entry(2, "c", doc! { "applyOps": [insert(2)] }), 2, 1);
-        assert!(effects(&[first, last]).remove(1).is_err());
+        let last = |before| of_session(entry(4, "c", doc! { "applyOps": [insert(2)] }), 2, before);
+        assert_eq!(oks(&[first.clone(), last(1)]), [vec![1], vec![2]]);
+        assert!(effects(&[first, last(3)]).remove(1).is_err());
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) struct Since {
     from: ClusterTime,
     /// The newest entry when the dump began.
     top: ClusterTime,
+    /// What was at its end by this time is in everything that is read.
+    seen: ClusterTime,
 }
 
 impl Since {
@@ -46,7 +48,8 @@ impl Since {
             let open = one(server, "config", "transactions", open, order).await?;
             let open = open.and_then(|open| open.get_document("startOpTime").ok()?.get_timestamp("ts").ok());
             let Some(top) = edge(server, -1).await? else { return Ok(None) };
-            Ok::<_, mongodb::error::Error>(Some(Self { from: open.map_or(top, |open| open.min(top)), top }))
+            let from = open.map_or(top, |open| open.min(top));
+            Ok::<_, mongodb::error::Error>(Some(Self { from, top, seen: top }))
         };
         found.await.unwrap_or_else(|e| {
             tracing::debug!(%e, "the oplog cannot be read");
@@ -57,7 +60,7 @@ impl Since {
     /// Reaching back to a snapshot that is older than the newest entry.
     pub(super) fn reaching(self, moment: &Moment) -> Self {
         match *moment {
-            Moment::Snapshot(time) => Self { from: self.from.min(time), ..self },
+            Moment::Snapshot(time) => Self { from: self.from.min(time), seen: self.seen.min(time), ..self },
             Moment::Live => self,
         }
     }
@@ -117,8 +120,10 @@ impl Since {
             let (mut piece, mut last) = (Vec::new(), None);
             while let Some(entry) = cursor.try_next().await.map_err(|e| failure(doing, e))? {
                 last = entry.get_timestamp("ts").ok();
-                if let Some(entry) = window.keep(&entry)? {
-                    piece.extend_from_slice(entry.as_bytes());
+                let new = last > Some(self.seen) || oplog::is_open(&entry)?;
+                let kept = if new { window.keep(&entry)? } else { None };
+                if let Some(kept) = kept {
+                    piece.extend_from_slice(kept.as_bytes());
                 }
                 if piece.len() >= PIECE {
                     yield Bytes::from(std::mem::take(&mut piece));
@@ -376,8 +381,9 @@ mod tests {
     #[test]
     fn a_snapshot_that_is_older_than_the_newest_entry_counts() {
         let [early, late] = [3, 5].map(|increment| ClusterTime { time: 7, increment });
-        let since = Since { from: late, top: late };
-        assert_eq!(since.reaching(&Moment::Snapshot(early)).from, early);
+        let since = Since { from: late, top: late, seen: late };
+        let reaching = since.reaching(&Moment::Snapshot(early));
+        assert_eq!((reaching.from, reaching.seen, reaching.top), (early, early, late));
         assert_eq!(since.reaching(&Moment::Live), since);
     }
 }
