@@ -20,11 +20,14 @@ const MOST_OPEN: usize = 256 << 20;
 /// `applyOps` in `applyOps`, at most: servers write one in the other once.
 const DEEPEST: usize = 4;
 
+/// What tells a transaction: its session, and its number in it.
+type Transaction = (Vec<u8>, i64);
+
 /// Entries one after the other, and the transactions that they leave open.
 #[derive(Debug, Default)]
 pub(super) struct Oplog {
-    /// The operations of each, by session and number.
-    open: HashMap<(Vec<u8>, i64), Vec<RawDocumentBuf>>,
+    /// The operations of each.
+    open: HashMap<Transaction, Vec<RawDocumentBuf>>,
     open_bytes: usize,
     /// The time of the first entry. What ended before it was there before anything was read.
     first: Option<Timestamp>,
@@ -82,7 +85,7 @@ impl Oplog {
         }
     }
 
-    fn forget(&mut self, transaction: &(Vec<u8>, i64)) -> Option<Vec<RawDocumentBuf>> {
+    fn forget(&mut self, transaction: &Transaction) -> Option<Vec<RawDocumentBuf>> {
         let operations = self.open.remove(transaction)?;
         self.open_bytes -= operations.iter().map(|op| op.as_bytes().len()).sum::<usize>();
         Some(operations)
@@ -90,7 +93,7 @@ impl Oplog {
 }
 
 /// The transaction that an entry is of, and what becomes of it.
-fn transaction(entry: &RawDocument) -> Result<Option<((Vec<u8>, i64), Turn)>> {
+fn transaction(entry: &RawDocument) -> Result<Option<(Transaction, Turn)>> {
     let (Ok(session), Ok(number)) = (entry.get_document("lsid"), entry.get_i64("txnNumber")) else { return Ok(None) };
     // Inserts that were written together and may be tried again have a session and a number, too.
     let together = entry.get_i32("multiOpType").is_ok_and(|kind| kind == 1);
