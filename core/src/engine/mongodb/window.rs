@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _};
 use mongodb::ClientSession;
 use mongodb::bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp as ClusterTime, cstr, doc};
-use mongodb::options::{ReadPreference, SelectionCriteria};
+use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 
 use super::address::{OWN, Place};
 use super::catalog::{BUCKETS, changed, is_the_servers};
@@ -45,7 +45,10 @@ impl Since {
             // What a transaction wrote that is not at its end lies before the newest entry.
             let open = doc! { "state": { "$in": ["prepared", "inProgress"] } };
             let order = doc! { "startOpTime": 1 };
-            let open = one(server, "config", "transactions", open, order).await?;
+            let transactions = server.database("config").collection::<Document>("transactions");
+            // As documents will be read: a deployment that cannot do that has no such way.
+            let find = transactions.find_one(open).sort(order).read_concern(ReadConcern::majority());
+            let open = find.selection_criteria(primary()).await?;
             let open = open.and_then(|open| open.get_document("startOpTime").ok()?.get_timestamp("ts").ok());
             let Some(top) = edge(server, -1).await? else { return Ok(None) };
             let from = open.map_or(top, |open| open.min(top));
@@ -94,7 +97,7 @@ impl Since {
             )
             .next("make the oplog larger (replSetResizeOplog), or back up when less is written"));
         }
-        let top = one(server, "local", "oplog.rs", doc! { "ts": self.top }, doc! {}).await;
+        let top = one(server, doc! { "ts": self.top }, doc! {}).await;
         match top.map_err(|e| failure(doing, e))? {
             Some(_) => Ok(()),
             None => {
@@ -153,19 +156,14 @@ fn primary() -> SelectionCriteria {
 
 /// The time of the oldest entry (1) or of the newest (-1).
 async fn edge(server: &Server, direction: i32) -> mongodb::error::Result<Option<ClusterTime>> {
-    let entry = one(server, "local", "oplog.rs", doc! {}, doc! { "$natural": direction }).await?;
+    let entry = one(server, doc! {}, doc! { "$natural": direction }).await?;
     Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()))
 }
 
-async fn one(
-    server: &Server,
-    database: &str,
-    collection: &str,
-    filter: Document,
-    order: Document,
-) -> mongodb::error::Result<Option<Document>> {
-    let found = server.database(database).collection::<Document>(collection);
-    found.find_one(filter).sort(order).selection_criteria(primary()).await
+/// The first such entry.
+async fn one(server: &Server, filter: Document, order: Document) -> mongodb::error::Result<Option<Document>> {
+    let oplog = server.database("local").collection::<Document>("oplog.rs");
+    oplog.find_one(filter).sort(order).selection_criteria(primary()).await
 }
 
 /// Which entries are of what is dumped.
