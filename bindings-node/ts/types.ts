@@ -375,8 +375,9 @@ export interface ConsistencyPoint {
   /** When the snapshot was taken, by the database's clock where it has one. */
   readonly at: Date
   /**
-   * What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` (MongoDB; `none` where
-   * a server has no snapshots, and the position is its clock) or `change_counter` (SQLite, of the file header).
+   * What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` or `oplog` (MongoDB: of
+   * a snapshot, or of the last entry of the oplog that goes along; `none` where there is neither, and the position is the
+   * server's clock) or `change_counter` (SQLite, of the file header).
    */
   readonly kind: string
   /** The position, as the database writes it. */

@@ -25,8 +25,9 @@ pub use stats::{ConnectionStats, DatabaseStats, IndexStats, QueryStats, ReplicaS
 pub struct ConsistencyPoint {
     /// When the snapshot was taken, by the database's clock where it has one.
     pub at: Timestamp,
-    /// What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` (MongoDB; `none` where
-    /// a server has no snapshots, and the position is its clock) or `change_counter` (SQLite, of the file header).
+    /// What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` or `oplog` (MongoDB: of
+    /// a snapshot, or of the last entry of the oplog that goes along; `none` where there is neither, and the position is the
+    /// server's clock) or `change_counter` (SQLite, of the file header).
     pub kind: String,
     /// The position, as the database writes it.
     pub position: String,

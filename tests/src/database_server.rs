@@ -1,6 +1,10 @@
 //! What a test asks of a database server when it does not matter which one it is.
 
-use crate::{MariaDb, PgVersion, Postgres};
+use std::process::Command;
+
+use crate::env::python;
+use crate::mongodb::fixture;
+use crate::{MariaDb, Mongodb, PgVersion, Postgres};
 
 /// A server on which tests make databases of their own.
 pub trait DatabaseServer: Sync {
@@ -22,7 +26,7 @@ pub trait DatabaseServer: Sync {
     /// The names of all databases but the server's own.
     fn databases(&self) -> Vec<String>;
 
-    /// Runs SQL in a database, to the first error, and returns the rows.
+    /// Runs SQL in a database, to the first error, and returns the rows; of MongoDB a list of commands as JSON.
     fn run(&self, database: &str, sql: &str) -> String;
 
     /// Whether SQL succeeds in a database where it may wait a moment for a lock.
@@ -34,6 +38,11 @@ pub trait DatabaseServer: Sync {
     /// Every table of a database with its number of rows and a hash of its content that ignores their order.
     fn content(&self, database: &str) -> Vec<String>;
 
+    /// Whether sessions of others can be ended here.
+    fn ends_sessions(&self) -> bool {
+        true
+    }
+
     /// Ends all sessions in databases whose names begin so.
     fn end_sessions(&self, prefix: &str);
 }
@@ -43,6 +52,12 @@ pub fn each_server<T>(postgres: T, mariadb: T) -> Vec<(&'static dyn DatabaseServ
     let postgres = Postgres::shared(PgVersion::V15).map(|server| (server as &dyn DatabaseServer, postgres));
     let mariadb = MariaDb::shared().map(|server| (server as &dyn DatabaseServer, mariadb));
     postgres.into_iter().chain(mariadb).collect()
+}
+
+/// The same, and a MongoDB server that asks for a user.
+pub fn each_server_and_mongodb<T>(postgres: T, mariadb: T, mongodb: T) -> Vec<(&'static dyn DatabaseServer, T)> {
+    let mongodb = Mongodb::shared_with_users().map(|server| (server as &dyn DatabaseServer, mongodb));
+    each_server(postgres, mariadb).into_iter().chain(mongodb).collect()
 }
 
 impl DatabaseServer for Postgres {
@@ -144,4 +159,56 @@ impl DatabaseServer for MariaDb {
             drop(self.client("mariadb").args(["-e", &format!("KILL CONNECTION {id}")]).output());
         }
     }
+}
+
+/// SecantusDB lets nobody end the sessions of others.
+impl DatabaseServer for Mongodb {
+    fn what(&self) -> String {
+        "MongoDB".to_owned()
+    }
+
+    fn url(&self, database: &str) -> String {
+        self.url(database)
+    }
+
+    fn password(&self) -> &str {
+        "canary-root"
+    }
+
+    fn create(&self, database: &str) -> String {
+        self.drop(database);
+        self.url(database)
+    }
+
+    fn drop(&self, database: &str) {
+        self.python("drop.py", &[database]);
+    }
+
+    fn databases(&self) -> Vec<String> {
+        self.python("names.py", &["", ""]).split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn run(&self, database: &str, commands: &str) -> String {
+        self.python("run.py", &[database, commands])
+    }
+
+    fn succeeds(&self, database: &str, commands: &str) -> bool {
+        let mut run = Command::new(python());
+        run.arg("-B").arg(fixture("run.py")).args([&self.url(""), database, commands]);
+        run.output().unwrap().status.success()
+    }
+
+    fn schema(&self, database: &str) -> String {
+        self.python("content.py", &[database, "definitions"])
+    }
+
+    fn content(&self, database: &str) -> Vec<String> {
+        self.python("content.py", &[database, "documents"]).lines().map(str::to_owned).collect()
+    }
+
+    fn ends_sessions(&self) -> bool {
+        false
+    }
+
+    fn end_sessions(&self, _prefix: &str) {}
 }

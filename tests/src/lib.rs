@@ -30,7 +30,7 @@ pub use azurite::Azurite;
 pub use certificates::{Authority, Certificate};
 pub use child::{Finished, peak_memory, run_and_kill};
 pub use clock::ManualClock;
-pub use database_server::{DatabaseServer, each_server};
+pub use database_server::{DatabaseServer, each_server, each_server_and_mongodb};
 pub use env::{node_modules, python, venv};
 pub use faulty::{Call, Fault, FaultyStore, Verb};
 pub use listener::{Listener, Received};

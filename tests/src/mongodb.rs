@@ -63,13 +63,19 @@ impl Mongodb {
 
     /// Answers as a mongod does in what SecantusDB does not: see `standin.py`.
     pub fn stand_in() -> Option<Self> {
+        Self::stand_in_of("7.0.14")
+    }
+
+    /// The same, as one of this version.
+    pub fn stand_in_of(version: &str) -> Option<Self> {
         if !venv().join("bin/secantusd-py").exists() {
             return missing("PyMongo");
         }
         Some(start_with_ports("the stand-in", || {
             let (folder, port) = (Server::folder("standin"), free_port());
             let (python, program, given) = (python(), fixture("standin.py"), port.to_string());
-            let command = [python.as_os_str(), OsStr::new("-B"), program.as_os_str(), OsStr::new(&given)];
+            let command =
+                [python.as_os_str(), OsStr::new("-B"), program.as_os_str(), OsStr::new(&given), OsStr::new(version)];
             Self::wait(Server::start_as_self(folder, "KILL", &command), port)
         }))
     }
@@ -79,6 +85,12 @@ impl Mongodb {
         let mut server = Self::with(&["--auth"])?;
         server.url = server.url.replace("://", "://root:canary-root@") + "?authSource=admin";
         Some(server)
+    }
+
+    /// The same, shared by all tests of this process.
+    pub fn shared_with_users() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Mongodb>> = OnceLock::new();
+        SHARED.get_or_init(Self::with_users).as_ref()
     }
 
     fn start(program: &Path, options: &[&str]) -> Result<Self, String> {
@@ -135,7 +147,7 @@ impl Mongodb {
     }
 }
 
-fn fixture(program: &str) -> PathBuf {
+pub(crate) fn fixture(program: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mongodb").join(program)
 }
 

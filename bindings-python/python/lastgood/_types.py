@@ -532,8 +532,9 @@ class ConsistencyPoint(Data):
     """When the snapshot was taken, by the database's clock where it has one."""
 
     kind: str = field(metadata=_values.key("kind"))
-    """What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` (MongoDB; `none`
-    where a server has no snapshots, and the position is its clock) or `change_counter` (SQLite, of the file header).
+    """What `position` is: `lsn` (PostgreSQL), `binlog` or `time` (MySQL and MariaDB), `cluster_time` or `oplog`
+    (MongoDB: of a snapshot, or of the last entry of the oplog that goes along; `none` where there is neither, and the
+    position is the server's clock) or `change_counter` (SQLite, of the file header).
     """
 
     position: str = field(metadata=_values.key("position"))

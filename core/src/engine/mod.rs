@@ -268,6 +268,11 @@ pub trait Snapshot: Send + Sync + Debug {
     /// Reads one part. Up to `jobs` parts are read at the same time; each part is read once.
     fn read(&self, part: PartRef) -> ByteStream<'_>;
 
+    /// A file that is known only when all others were read to their end, and is then read as the one after them.
+    async fn closing(&self) -> Result<Option<DumpFile>> {
+        Ok(None)
+    }
+
     /// Ends the snapshot after all parts were read: checks that nothing moved under the dump, and sums up.
     async fn finish(self: Box<Self>) -> Result<SnapshotSummary>;
 }
@@ -313,6 +318,11 @@ pub trait Target: Send + Sync + Debug {
     /// Whether the parts of this data file are to be loaded. Asked after [`prepare`](Self::prepare).
     fn wants(&self, _file: &str) -> bool {
         true
+    }
+
+    /// Whether this data file is loaded when all others are there, one of its parts after the other.
+    fn comes_last(&self, _file: &str) -> bool {
+        false
     }
 
     /// Loads one part. Up to `jobs` parts are loaded at the same time.

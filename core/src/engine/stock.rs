@@ -91,11 +91,11 @@ pub(crate) enum Piece {
     End(Box<dyn FnOnce(u64) -> Vec<u8> + Send>),
 }
 
-/// How an engine's dump directory, whose schema files these are, becomes the one file that old runbooks know.
+/// How an engine's dump directory of these schema files and these data files becomes the one file that old runbooks know.
 ///
 /// # Errors
 /// `UnsupportedDatabase` for an engine that has no such file; `Damaged`.
-pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result<OneFile> {
+pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)], data: &[&str]) -> Result<OneFile> {
     #[cfg(feature = "postgres")]
     if engine == EngineKind::Postgres {
         return super::postgres::one_file(schema);
@@ -106,9 +106,9 @@ pub(crate) fn one_file(engine: EngineKind, schema: &[(String, Bytes)]) -> Result
     }
     #[cfg(feature = "mongodb")]
     if engine == EngineKind::Mongodb {
-        return super::mongodb::one_file(schema);
+        return super::mongodb::one_file(schema, data);
     }
-    let _ = schema;
+    let _ = (schema, data);
     Err(Error::new(Code::UnsupportedDatabase, format!("there are no classic artifacts of {engine}"))
         .next("export it as a directory"))
 }

@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
@@ -330,14 +331,28 @@ impl Source for Lanes {
         _run: &Run,
         tasks: &mut JoinSet<Result<()>>,
     ) -> Result<()> {
-        for mut lane in self.lanes {
-            let (target, name) = (Arc::clone(target), self.name.clone());
+        // Each lane has a share of the gate while it has anything to load. What comes last waits for all shares.
+        let gate = Arc::new(RwLock::new(()));
+        let mut lanes = Vec::new();
+        for lane in self.lanes {
+            lanes.push((lane, Arc::clone(&gate).read_owned().await));
+        }
+        for (mut lane, share) in lanes {
+            let (target, name, gate) = (Arc::clone(target), self.name.clone(), Arc::clone(&gate));
+            let mut share = Some(share);
             tasks.spawn(
                 async move {
                     while let Some(file) = lane.next_file().await.map_err(|e| e.at(&name))? {
                         if !target.wants(&file) {
                             continue;
                         }
+                        let _alone = match target.comes_last(&file) {
+                            true => {
+                                drop(share.take());
+                                Some(gate.write().await)
+                            }
+                            false => None,
+                        };
                         let bytes = lane.bytes().map_err(|e| e.at(&name)).boxed();
                         target.load(PartPlace { file: &file, offset: 0, bytes: None }, bytes).await?;
                     }

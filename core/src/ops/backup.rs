@@ -141,8 +141,9 @@ impl Backup<'_> {
     ) -> Result<(Vec<File>, Vec<(Volume, Vec<u8>)>)> {
         let mut files: Vec<File> = Vec::new();
         while let Some(next) = pipeline.next_part().await? {
-            if next.part == 0 {
-                let planned = &pipeline.files()[next.file];
+            if next.part == 0
+                && let Some(planned) = pipeline.file(next.file)
+            {
                 let codec = codec_of(planned, self.session.settings.codec);
                 volumes.start_file(&planned.name, codec.suffix());
                 files.push(File {

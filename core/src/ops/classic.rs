@@ -87,7 +87,8 @@ async fn write(
     for file in files.iter().filter(|f| f.role == FileRole::Schema) {
         schema.push((file.name.clone(), reader.read_file(file, MAX_SCHEMA_BYTES).await?));
     }
-    let plan = stock::one_file(backup.stored.header.engine, &schema)?;
+    let names: Vec<&str> = files.iter().filter(|f| f.role == FileRole::Data).map(|f| f.name.as_str()).collect();
+    let plan = stock::one_file(backup.stored.header.engine, &schema, &names)?;
     let data: HashMap<&str, &File> = files.iter().map(|f| (f.name.as_str(), f)).collect();
 
     let mut out = Out::create(path, passphrase).await?;

@@ -77,7 +77,9 @@ async fn rehearse(
         rehearsal: true,
         ..RestoreOptions::default()
     };
-    let Loaded { warnings, .. } = load(session, Arc::clone(backup), &*scratch.engine, &options, None, run).await?;
+    let Loaded { mut warnings, .. } = load(session, Arc::clone(backup), &*scratch.engine, &options, None, run).await?;
+    // What is compared with nothing is proven by nothing.
+    warnings.extend(backup.body.warnings.iter().filter(|warning| warning.code == "not_compared").cloned());
     let restore_ms = millis_since(began);
     let tables = &backup.body.tables;
     let problems = differences(&*scratch.engine, tables, &scratch.queries, jobs, run).await?;

@@ -44,6 +44,8 @@ pub(super) struct Pipeline {
     level: Option<i32>,
     run: Run,
     todo: VecDeque<PartRef>,
+    /// The file that is known only when all others were read. None until the snapshot was asked.
+    closing: Option<Option<DumpFile>>,
     running: VecDeque<Worker>,
     window: usize,
     permits: Arc<Semaphore>,
@@ -74,19 +76,26 @@ impl Pipeline {
             level: settings.level,
             run,
             todo,
+            closing: None,
             running: VecDeque::new(),
             window: 2 * settings.jobs,
             permits: Arc::new(Semaphore::new(settings.jobs)),
         }
     }
 
-    /// The dump's files, as planned.
-    pub(super) fn files(&self) -> &[DumpFile] {
-        self.snapshot.files()
+    /// One of the dump's files.
+    pub(super) fn file(&self, index: usize) -> Option<&DumpFile> {
+        self.snapshot.files().get(index).or_else(|| self.closing.as_ref()?.as_ref())
     }
 
     /// The part whose events come next; `None` when all are done.
     pub(super) async fn next_part(&mut self) -> Result<Option<PartRef>> {
+        if self.running.is_empty() && self.todo.is_empty() && self.closing.is_none() {
+            let file = self.snapshot.closing().await?;
+            let parts = 0..file.as_ref().map_or(0, |file| file.parts.len());
+            self.todo.extend(parts.map(|part| PartRef { file: self.snapshot.files().len(), part }));
+            self.closing = Some(file);
+        }
         if self.running.is_empty() && !self.todo.is_empty() {
             let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
             self.start(permit);
@@ -130,8 +139,8 @@ impl Pipeline {
 
     fn start(&mut self, permit: OwnedSemaphorePermit) {
         let Some(part) = self.todo.pop_front() else { return };
+        let Some(codec) = self.file(part.file).map(|file| codec_of(file, self.codec)) else { return };
         let (sender, pieces) = mpsc::channel(QUEUE);
-        let codec = codec_of(&self.snapshot.files()[part.file], self.codec);
         let (snapshot, level, run) = (Arc::clone(&self.snapshot), self.level, self.run.clone());
         let task = tokio::spawn(
             async move {

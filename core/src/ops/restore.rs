@@ -170,10 +170,14 @@ impl Source for Parts {
     ) -> Result<()> {
         let Self { reader, backup } = self;
         let wanted = |f: &File| f.role == FileRole::Data && target.wants(&f.name);
-        for (file, record) in backup.body.files.iter().enumerate().filter(|(_, f)| wanted(f)) {
+        let mut files: Vec<_> = backup.body.files.iter().enumerate().filter(|(_, f)| wanted(f)).collect();
+        // A stable sort: all others stay in the order in which they are stored.
+        files.sort_by_key(|(_, f)| target.comes_last(&f.name));
+        for (file, record) in files {
+            let at_once = if target.comes_last(&record.name) { 1 } else { jobs };
             let mut offset = 0;
             for (part, bytes) in record.parts.iter().map(|p| p.bytes).enumerate() {
-                if tasks.len() >= jobs {
+                while tasks.len() >= at_once {
                     join_one(tasks).await?;
                 }
                 let (reader, backup, target, run) =

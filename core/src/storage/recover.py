@@ -281,7 +281,8 @@ NEXT = {
              + "    mariadb -e 'CREATE DATABASE NEW' && cd {0} && cat *.*-schema.sql *.*.[0-9]*.sql *-schema-post.sql"
              + " *-schema-view.sql *-schema-triggers.sql | mariadb --binary-mode NEW\n"
              + "Several databases (several *-schema-create.sql) get the names that they had: myloader -t 2 -d {0}",
-    "mongodb": "It is mongodump's directory. Load it (--nsFrom and --nsTo give databases other names):\n"
+    "mongodb": "It is mongodump's directory. Load it (--nsFrom and --nsTo give databases other names; with --oplogReplay\n"
+               + "instead, if there is an oplog.bson: only with it the documents are of one moment):\n"
                + UNPACK + "    mongorestore --dir {0}",
     "sqlite": "It is the database file itself. Unpack it and see that it is whole:\n"
               + UNPACK + "    sqlite3 {0}/*.db 'PRAGMA integrity_check; PRAGMA foreign_key_check;'",

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use lastgood::{Code, Vault};
 use serde_json::Value;
-use testkit::{PgVersion, Postgres, SeaweedFs, each_server, tool};
+use testkit::{PgVersion, Postgres, SeaweedFs, each_server, each_server_and_mongodb, tool};
 
 use crate::world::{PASSPHRASE, SMALL, World, files, must_fail, refusal, sqlite_dump};
 
@@ -172,18 +172,26 @@ async fn a_backup_that_is_not_there_and_a_prefix_that_fits_two() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_target_that_is_not_empty() {
     let (source, taken) = ("bad_source", "bad_taken");
-    let function = ["CREATE FUNCTION f() RETURNS int RETURN 1", "CREATE FUNCTION f() RETURNS int NO SQL RETURN 1"];
-    for (server, function) in each_server(function[0], function[1]) {
+    let table = "CREATE TABLE precious (a int); INSERT INTO precious VALUES (1)";
+    let view = "CREATE VIEW v AS SELECT 1 AS a";
+    let (rows, something) =
+        ("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)", |function| [table, view, function]);
+    let postgres = (rows, something("CREATE FUNCTION f() RETURNS int RETURN 1"));
+    let mariadb = (rows, something("CREATE FUNCTION f() RETURNS int NO SQL RETURN 1"));
+    let mongodb = (
+        r#"[{"fill": "t", "n": 2}]"#,
+        [
+            r#"[{"fill": "precious", "n": 1}]"#,
+            r#"[{"create": "v", "viewOn": "t", "pipeline": []}]"#,
+            r#"[{"insert": "system.js", "documents": [{"_id": "f", "value": "1"}]}]"#,
+        ],
+    );
+    for (server, (rows, something)) in each_server_and_mongodb(postgres, mariadb, mongodb) {
         let world = World::new();
         server.create(source);
-        server.run(source, "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)");
+        server.run(source, rows);
         let vault = world.vault(&server.url(source)).await;
         vault.backup().await.unwrap();
-        let something = [
-            "CREATE TABLE precious (a int); INSERT INTO precious VALUES (1)",
-            "CREATE VIEW v AS SELECT 1 AS a",
-            function,
-        ];
         for sql in something {
             server.create(taken);
             server.run(taken, sql);
@@ -236,10 +244,13 @@ async fn a_missing_role_and_a_missing_extension() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_server_that_is_gone_or_refuses() {
-    for (server, (scheme, any)) in each_server(("postgres", "postgres"), ("mysql", "mysql")) {
+    let mongodb = ("mongodb", "any", "?serverSelectionTimeoutMS=300");
+    for (server, (scheme, any, soon)) in
+        each_server_and_mongodb(("postgres", "postgres", ""), ("mysql", "mysql", ""), mongodb)
+    {
         let world = World::new();
         // Nobody listens on port 1.
-        let gone = world.vault(&format!("{scheme}://app:hunter2hunter2@127.0.0.1:1/shop")).await;
+        let gone = world.vault(&format!("{scheme}://app:hunter2hunter2@127.0.0.1:1/shop{soon}")).await;
         let error = gone.backup().await.unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
         must_fail::<()>(Err(error), Code::DatabaseUnavailable, "127.0.0.1");

@@ -1,7 +1,7 @@
 //! A restore into a server that does not end well leaves no database behind, and the one that was there as it was.
 
 use lastgood::{CancellationToken, Code, Phase, Progress, Settings, Vault};
-use testkit::{DatabaseServer, PgVersion, Postgres, each_server};
+use testkit::{DatabaseServer, PgVersion, Postgres, each_server_and_mongodb};
 
 use crate::world::{World, must_fail};
 
@@ -30,7 +30,8 @@ async fn one_that_is_cancelled_or_cut() {
     let rows_of_mariadb = "CREATE TABLE t (id INT PRIMARY KEY, pad TEXT);
         INSERT INTO t SELECT seq, REPEAT(MD5(seq), 30) FROM seq_1_to_40000";
     let later = Postgres::shared(PgVersion::V18).map(|server| (server as &dyn DatabaseServer, rows));
-    for (server, rows) in each_server(rows, rows_of_mariadb).into_iter().chain(later) {
+    let documents = r#"[{"fill": "t", "n": 4000}]"#;
+    for (server, rows) in each_server_and_mongodb(rows, rows_of_mariadb, documents).into_iter().chain(later) {
         let (_world, vault) = backed_up(server, "half", rows).await;
         let restore = || vault.restore("latest").target(server.url("half_restored"));
         for phase in [Phase::Preparing, Phase::Loading, Phase::Finishing] {
@@ -46,13 +47,15 @@ async fn one_that_is_cancelled_or_cut() {
             assert_eq!(left(server, "half"), [""; 0], "{phase:?}");
         }
 
-        let cut = restore().on_progress(move |p| {
-            if p.phase == Phase::Loading && p.bytes_done > 0 {
-                server.end_sessions("half");
-            }
-        });
-        must_fail(cut.await, Code::DatabaseUnavailable, "");
-        assert_eq!(left(server, "half"), [""; 0]);
+        if server.ends_sessions() {
+            let cut = restore().on_progress(move |p| {
+                if p.phase == Phase::Loading && p.bytes_done > 0 {
+                    server.end_sessions("half");
+                }
+            });
+            must_fail(cut.await, Code::DatabaseUnavailable, "");
+            assert_eq!(left(server, "half"), [""; 0]);
+        }
 
         restore().await.unwrap();
         assert_eq!(left(server, "half"), ["half_restored"]);

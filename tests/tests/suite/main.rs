@@ -28,6 +28,7 @@ mod memory;
 mod memory_promised;
 mod mongodb_awkward;
 mod mongodb_life;
+mod mongodb_oplog;
 mod mysql_8;
 mod observed;
 mod postgres_awkward;

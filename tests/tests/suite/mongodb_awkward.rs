@@ -1,6 +1,6 @@
 //! MongoDB at its edges: what only a mongod does, damaged folders, huge documents, what the doctor is told to look for.
 
-use lastgood::{CheckStatus, Code, ExportFormat};
+use lastgood::{CheckStatus, Code, ExportFormat, Settings};
 use testkit::{Mongodb, peak_memory};
 
 use crate::world::{World, bare_command, must_fail};
@@ -35,6 +35,25 @@ async fn one_cluster_time_duplicate_keys_and_buckets_come_back_as_they_were() {
         assert_eq!(without_uuid(&is), without_uuid(&was), "{name}");
     }
     assert_eq!(vault.backup().await.unwrap().rows, 15, "what was written later is in the next one");
+}
+
+/// The stand-in gives up the first cursor of each collection `twice`.
+#[tokio::test]
+async fn a_cursor_that_is_lost_is_begun_again_where_that_misses_nothing() {
+    let Some(server) = Mongodb::stand_in() else { return };
+    let world = World::new();
+    let mut settings = Settings::default();
+    settings.part_bytes = 64 << 10;
+    server.python("run.py", &["cut", r#"[{"fill": "twice", "n": 300}]"#]);
+    let vault = world.builder(&server.url("cut")).settings(settings).open().await.unwrap();
+    assert_eq!(vault.backup().await.unwrap().rows, 300, "it was lost while borders were looked for");
+    server.python(
+        "run.py",
+        &["ring", r#"[{"create": "twice", "capped": true, "size": 99999}, {"fill": "twice", "n": 9}]"#],
+    );
+    let ring = World::new().vault(&server.url("ring")).await;
+    must_fail(ring.backup().await, Code::DatabaseUnavailable, "natural order");
+    assert_eq!(ring.backup().await.unwrap().rows, 9);
 }
 
 /// Metadata without what no restore gives back.

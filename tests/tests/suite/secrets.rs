@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use testkit::{DatabaseServer, each_server};
+use testkit::{DatabaseServer, each_server, each_server_and_mongodb};
 
 use crate::world::{PASSPHRASE, SMALL, World, bare_command, files};
 
@@ -26,14 +26,32 @@ fn clean(place: &str, bytes: &[u8], secrets: &[&str]) {
 
 #[test]
 fn no_secret_is_printed_logged_or_stored_by_any_verb() {
-    for (server, scheme) in each_server("postgres", "mysql") {
-        nothing_is_told_of(server, scheme);
+    let rows = "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2), (3)";
+    let sql = |scheme| Spoken { scheme, soon: "", rows, no: "SELECT false" };
+    let mongodb = Spoken {
+        scheme: "mongodb",
+        soon: "?serverSelectionTimeoutMS=300",
+        rows: r#"[{"fill": "t", "n": 3}]"#,
+        no: r#"{"count": "nothing"}"#,
+    };
+    for (server, spoken) in each_server_and_mongodb(sql("postgres"), sql("mysql"), mongodb) {
+        nothing_is_told_of(server, &spoken);
     }
 }
 
-fn nothing_is_told_of(server: &dyn DatabaseServer, scheme: &str) {
+/// What differs from server to server.
+struct Spoken {
+    scheme: &'static str,
+    /// What makes a client give up soon.
+    soon: &'static str,
+    rows: &'static str,
+    /// A query that says no.
+    no: &'static str,
+}
+
+fn nothing_is_told_of(server: &dyn DatabaseServer, Spoken { scheme, soon, rows, no }: &Spoken) {
     server.create("secret_shop");
-    server.run("secret_shop", "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2), (3)");
+    server.run("secret_shop", rows);
     server.drop("secret_restored");
     let world = World::new();
     let (database, restored) = (server.url("secret_shop"), server.url("secret_restored"));
@@ -42,7 +60,7 @@ fn nothing_is_told_of(server: &dyn DatabaseServer, scheme: &str) {
     let secrets = [PASSPHRASE, new, server.password()];
     let wrong_database = database.replace(server.password(), "canary-wrong-password");
     let nobody = format!("{scheme}://app:canary-wrong-password@127.0.0.1");
-    let (silent, no_port) = (format!("{nobody}:1/shop"), format!("{nobody}:port/shop"));
+    let (silent, no_port) = (format!("{nobody}:1/shop{soon}"), format!("{nobody}:port/shop"));
     let verbs: [(&str, &[&str], bool); 14] = [
         (&database, &["backup", "--tag", "t"], true),
         (&wrong_database, &["backup"], false),
@@ -52,7 +70,7 @@ fn nothing_is_told_of(server: &dyn DatabaseServer, scheme: &str) {
         (&database, &["list"], true),
         (&database, &["show"], true),
         (&database, &["verify"], true),
-        (&database, &["drill", "--query", "SELECT false"], false),
+        (&database, &["drill", "--query", no], false),
         (&database, &["restore", "latest", "--target", &restored], true),
         (&database, &["restore", "latest", "--target", &restored], false),
         (&database, &["restore", "latest", "--target", &wrong_database], false),

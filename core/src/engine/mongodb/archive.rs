@@ -21,6 +21,9 @@ use crate::id::EngineKind;
 const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
 const TERMINATOR: [u8; 4] = [0xff; 4];
 
+/// What the oplog is called here.
+const OPLOG: &str = "oplog";
+
 /// No document of an archive is longer: 16 MiB, what servers add to their own, and long metadata.
 const LONGEST: usize = 48 << 20;
 
@@ -186,8 +189,8 @@ fn damaged(what: &str) -> Error {
         .next("use another copy of it, or another backup")
 }
 
-/// A dump directory, whose metadata files these are, as an archive.
-pub(super) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
+/// A dump directory, whose metadata files these are, as an archive; perhaps with an oplog.
+pub(super) fn one_file(schema: &[(String, Bytes)], oplog: bool) -> Result<OneFile> {
     let mut head = MAGIC.to_vec();
     let header = rawdoc! {
         "concurrent_collections": 1,
@@ -222,15 +225,25 @@ pub(super) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
             Kind::TimeSeries => format!("{}{}", super::catalog::BUCKETS, metadata.collection),
             Kind::Collection => metadata.collection,
         };
-        pieces.push(Piece::Bytes(segment(database, &data, None)));
-        pieces.push(Piece::Summed(names::data_file(database, &data)));
-        let (database, data) = (database.to_owned(), data);
-        pieces.push(Piece::End(Box::new(move |sum| {
-            [TERMINATOR.to_vec(), segment(&database, &data, Some(sum)), TERMINATOR.to_vec()].concat()
-        })));
+        pieces.extend(documents(database.to_owned(), data));
+    }
+    if oplog {
+        // Of no database, and last, since it is applied to all others.
+        let entry = rawdoc! { "db": "", "collection": OPLOG, "metadata": "", "size": 0, "type": "" };
+        head.extend_from_slice(entry.as_bytes());
+        pieces.extend(documents(String::new(), OPLOG.to_owned()));
     }
     head.extend_from_slice(&TERMINATOR);
     Ok(OneFile { head, pieces, chunk: |_| Ok(Vec::new()) })
+}
+
+/// All documents of a collection.
+fn documents(database: String, collection: String) -> [Piece; 3] {
+    let begin = Piece::Bytes(segment(&database, &collection, None));
+    let file = Piece::Summed(file_of(&database, &collection));
+    let end =
+        move |sum| [TERMINATOR.to_vec(), segment(&database, &collection, Some(sum)), TERMINATOR.to_vec()].concat();
+    [begin, file, Piece::End(Box::new(end))]
 }
 
 fn segment(database: &str, collection: &str, sum: Option<u64>) -> Vec<u8> {
@@ -256,7 +269,7 @@ mod tests {
             ("shop/a+b.metadata.json".to_owned(), Bytes::from_static(TEXT.as_bytes())),
             ("shop/v.metadata.json".to_owned(), Bytes::from_static(view.as_bytes())),
         ];
-        let plan = one_file(&schema).unwrap();
+        let plan = one_file(&schema, false).unwrap();
         let mut out = plan.head;
         let documents = [rawdoc! { "_id": 1 }, rawdoc! { "_id": 2, "x": "y" }];
         let mut sum = Digest::new(CrcAlgorithm::Crc64Xz);

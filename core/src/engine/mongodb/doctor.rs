@@ -9,9 +9,10 @@ use super::catalog::{self, Collection, number};
 use super::connect::{Server, Topology};
 use super::failure::failure;
 use super::moment::Moment;
+use super::window::Since;
 use crate::engine::{DoctorOptions, required};
 use crate::error::Result;
-use crate::report::Check;
+use crate::report::{Check, CheckStatus};
 
 /// The checks in their order; the first one stands for the connection itself.
 const CHECKS: [&str; 6] = ["database", "tls", "consistency", "privileges", "collections", "objects"];
@@ -120,8 +121,16 @@ fn missing(options: &DoctorOptions, found: &[Collection]) -> Vec<String> {
 async fn consistency(server: &Server, collections: &[Collection]) -> Result<Check> {
     const NAME: &str = "consistency";
     let (moment, warning) = Moment::take(server, collections).await?;
-    if let Some(warning) = warning {
-        return Ok(Check::warn(NAME, warning.message, "run the server as a replica set, be it of one member"));
+    let oplog = Since::find(server).await.is_some();
+    match warning {
+        Some(_) if oplog => {
+            let message = format!("MongoDB {} gives no snapshot: {WITH_OPLOG}", server.version);
+            return Ok(Check::warn(NAME, message, "upgrade to MongoDB 5.0 or later to have all of them compared"));
+        }
+        Some(warning) => {
+            return Ok(Check::warn(NAME, warning.message, "run the server as a replica set, be it of one member"));
+        }
+        None => {}
     }
     if moment == Moment::Live {
         return Ok(Check::pass(NAME, "there is nothing that a snapshot could be of"));
@@ -129,8 +138,16 @@ async fn consistency(server: &Server, collections: &[Collection]) -> Result<Chec
     let bytes: u64 = collections.iter().map(|c| c.bytes).sum();
     let told = server.command("admin", doc! { "getParameter": 1, "minSnapshotHistoryWindowInSeconds": 1 }).await;
     let window = told.map_or(0, |told| number(&told, "minSnapshotHistoryWindowInSeconds"));
-    Ok(window_check(window, bytes))
+    let check = window_check(window, bytes);
+    Ok(match (oplog, check.status) {
+        (true, CheckStatus::Warn) => Check { message: format!("{}; {WITH_OPLOG}", check.message), ..check },
+        _ => check,
+    })
 }
+
+/// What happens without a snapshot where the oplog may be read.
+const WITH_OPLOG: &str =
+    "the oplog then goes along, and drills do not compare the collections that are written to meanwhile";
 
 fn window_check(window: u64, bytes: u64) -> Check {
     const NAME: &str = "consistency";
@@ -194,7 +211,6 @@ async fn objects(server: &Server) -> Result<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::CheckStatus;
 
     #[test]
     fn a_snapshot_has_to_outlive_the_backup() {

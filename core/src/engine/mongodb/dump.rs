@@ -1,24 +1,30 @@
 //! Reads a dump's parts in sessions that all show one moment.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_stream::try_stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use mongodb::bson::doc;
+use mongodb::bson::{Timestamp as ClusterTime, doc};
 
 use super::address::Address;
 use super::catalog::{self, Collection, changed};
 use super::connect::Server;
 use super::failure::failure;
 use super::globals;
-use super::moment::Moment;
+use super::moment::{self, Moment};
+use super::oplog;
 use super::plan::{self, Planned, Source};
-use super::read::Reading;
+use super::read::{Reading, Without};
 use super::select::Scope;
-use crate::engine::{ByteStream, DumpFile, PartRef, Snapshot, SnapshotOptions, SnapshotSummary};
+use super::window::{Since, Window};
+use crate::engine::{
+    ByteStream, DumpFile, FileRole, PartRef, Selection, Snapshot, SnapshotOptions, SnapshotSummary, some_of,
+};
 use crate::error::{Code, Error, Result};
 use crate::format::checksum::RowHasher;
 use crate::report::{ConsistencyPoint, TableSummary, Warning};
@@ -38,6 +44,10 @@ pub(super) struct MongoSnapshot {
     files: Vec<DumpFile>,
     sources: Vec<Source>,
     warnings: Vec<Warning>,
+    /// Databases and collections that are dumped.
+    select: Selection,
+    /// How reading goes on where there is no snapshot any more, and whether it did.
+    without: Option<Without>,
     seen: Mutex<Seen>,
 }
 
@@ -47,6 +57,10 @@ struct Seen {
     /// By collection; none of those whose documents are not dumped.
     hashers: Vec<Option<RowHasher>>,
     parts: usize,
+    /// The last entry of the oplog that is dumped.
+    end: Option<ClusterTime>,
+    /// Collections that were written to until then.
+    touched: BTreeSet<String>,
 }
 
 /// A list of collections, and a moment in which it held.
@@ -63,6 +77,8 @@ impl MongoSnapshot {
     pub(super) async fn open(address: &Address, options: &SnapshotOptions) -> Result<Self> {
         let server = Server::connect(address).await?;
         let scope = Scope::new(&options.select)?;
+        // Before anything is read.
+        let since = Since::find(&server).await;
         let Taken { mut collections, documents, moment, point, mut warnings } = Taken::new(&server, &scope).await?;
         let mut sizes = Vec::new();
         for collection in &mut collections {
@@ -85,8 +101,14 @@ impl MongoSnapshot {
         }
         let (files, sources): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.file, p.source)).unzip();
         let hashers = documents.iter().map(|documents| documents.then(RowHasher::default)).collect();
-        let seen = Mutex::new(Seen { hashers, parts: 0 });
-        Ok(Self { server, moment, point, collections, files, sources, warnings, seen })
+        let seen = Mutex::new(Seen { hashers, parts: 0, end: None, touched: BTreeSet::new() });
+        let without = since.map(|since| Without {
+            server: server.clone(),
+            since: since.reaching(&moment),
+            used: Arc::new(AtomicBool::new(false)),
+        });
+        let select = options.select.clone();
+        Ok(Self { server, moment, point, collections, files, sources, warnings, select, without, seen })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -97,9 +119,14 @@ impl MongoSnapshot {
         let collection = &self.collections[index];
         Box::pin(try_stream! {
             let mut hasher = RowHasher::default();
-            if let Some(reading) = Reading::new(&self.server, collection, range) {
-                let mut session = self.moment.session(&self.server, collection).await?;
-                let mut batches = std::pin::pin!(reading.batches(&mut session));
+            if let Some(mut reading) = Reading::new(&self.server, collection, range) {
+                reading.without.clone_from(&self.without);
+                reading.live = self.moment == Moment::Live && self.without.is_some();
+                let session = match &self.without {
+                    Some(without) if reading.live => without.session().await?,
+                    _ => self.moment.session(&self.server, collection).await?,
+                };
+                let mut batches = std::pin::pin!(reading.batches(session));
                 while let Some(batch) = batches.try_next().await? {
                     let mut pieces = Vec::new();
                     let mut piece = Vec::new();
@@ -126,6 +153,22 @@ impl MongoSnapshot {
             }
             seen.parts += 1;
         })
+    }
+
+    /// The oplog up to what was read last.
+    fn oplog(&self) -> ByteStream<'_> {
+        let (Some(without), Some(end)) = (&self.without, self.seen().end) else {
+            let e = Error::new(Code::Internal, "no oplog is to be dumped");
+            return stream::once(async move { Err(e) }).boxed();
+        };
+        let place = &self.server.address().place;
+        let window = Window { place, select: &self.select, touched: BTreeSet::new() };
+        let done = |touched| {
+            let mut seen = self.seen();
+            seen.touched = touched;
+            seen.parts += 1;
+        };
+        without.since.entries(&self.server, end, window, done).boxed()
     }
 
     /// Collections that were dropped, renamed or made anew while they were read: what came of them may be nothing.
@@ -223,6 +266,7 @@ impl Snapshot for MongoSnapshot {
             Some(Source::Documents { collection, borders }) if part.part <= borders.len() => {
                 self.documents(*collection, plan::range(part.part, borders))
             }
+            None if part == (PartRef { file: self.files.len(), part: 0 }) => self.oplog(),
             _ => stream::once(async move {
                 Err(Error::new(Code::Internal, format!("the dump has no part {} of file {}", part.part, part.file)))
             })
@@ -230,16 +274,43 @@ impl Snapshot for MongoSnapshot {
         }
     }
 
-    async fn finish(self: Box<Self>) -> Result<SnapshotSummary> {
+    async fn closing(&self) -> Result<Option<DumpFile>> {
+        let Some(without) = self.without.as_ref().filter(|without| without.used.load(Ordering::SeqCst)) else {
+            return Ok(None);
+        };
+        let end = without.since.end(&self.server).await?;
+        self.seen().end = Some(end);
+        Ok(Some(DumpFile { name: oplog::FILE.to_owned(), role: FileRole::Data, parts: vec![0] }))
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<SnapshotSummary> {
         let planned: usize = self.files.iter().map(|file| file.parts.len()).sum();
-        let read = self.seen().parts;
+        let (read, end) = {
+            let seen = self.seen();
+            (seen.parts, seen.end)
+        };
+        let planned = planned + usize::from(end.is_some());
         if read != planned {
             return Err(Error::new(Code::Internal, format!("{read} of {planned} parts were read to their end")));
         }
         self.check_still_there().await?;
         let seen = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = end {
+            self.point = moment::at(end, "oplog");
+            // What was written meanwhile is there in whole.
+            self.warnings.retain(|warning| warning.code != "no_snapshot");
+        }
+        if !seen.touched.is_empty() {
+            let message = format!(
+                "written to while they were read, and brought to the end of the backup by its oplog: {}; their counts and \
+                 hashes are not known, and no drill compares them",
+                some_of(&seen.touched, 20)
+            );
+            self.warnings.push(Warning::new("not_compared", message));
+        }
+        let touched = seen.touched;
         let tables = self.collections.iter().zip(seen.hashers).filter_map(|(collection, hasher)| {
-            let hasher = hasher?;
+            let hasher = hasher.filter(|_| !touched.contains(&collection.full_name()))?;
             Some(TableSummary {
                 name: collection.full_name(),
                 columns: Vec::new(),

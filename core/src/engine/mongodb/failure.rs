@@ -33,6 +33,11 @@ pub(super) fn is_lost_cursor(e: &Driver) -> bool {
     matches!(server_code(e), Some(43 | 237))
 }
 
+/// Whether the server does not keep the moment any more that a reader is to see.
+pub(super) fn is_lost_snapshot(e: &Driver) -> bool {
+    matches!(server_code(e), Some(239 | 246))
+}
+
 fn meaning(e: &Driver) -> (Code, String) {
     let said = match e.kind.as_ref() {
         ErrorKind::Command(e) => e.message.clone(),
@@ -92,7 +97,8 @@ fn next(code: Code, said: &str) -> &'static str {
         Code::DatabaseNotFound => "check the names",
         Code::DatabaseChanged => {
             "try again; if the backup takes longer than the server keeps its history, raise \
-             minSnapshotHistoryWindowInSeconds there"
+             minSnapshotHistoryWindowInSeconds there, or give the user the role `backup` on admin, so that the oplog of a \
+             replica set can go along"
         }
         _ => "see the server's log",
     }

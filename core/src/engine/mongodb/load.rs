@@ -7,16 +7,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::bson::{Document, RawDocumentBuf, doc};
+use tokio::sync::Mutex;
 
 use super::address::{Address, Place};
 use super::catalog::{self, BUCKETS, is_the_servers};
+use super::changes::Changes;
 use super::connect::Server;
 use super::define;
 use super::documents::Documents;
 use super::failure::{failure, server_code};
 use super::globals::Coming;
+use super::incoming::{Incoming, Namespace, namespace};
 use super::metadata::{Kind, Metadata};
 use super::names;
+use super::oplog;
+use super::replay::{self, Replay};
 use super::select::Scope;
 use crate::engine::{ByteStream, PartPlace, RestoreOptions, StoredFile, Target};
 use crate::error::{Code, Error, Result};
@@ -37,33 +42,8 @@ pub(super) struct MongoTarget {
     made: Vec<Namespace>,
     /// Users and roles that are missing.
     coming: Coming,
-}
-
-/// A collection under its name in the target.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Namespace {
-    database: String,
-    collection: String,
-}
-
-impl fmt::Display for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.database, self.collection)
-    }
-}
-
-/// A collection of the dump.
-#[derive(Debug)]
-struct Incoming {
-    /// Its database in the dump.
-    dumped: String,
-    /// Its place here.
-    to: Namespace,
-    /// Where its documents go: beside it for time series.
-    data: String,
-    metadata: Metadata,
-    /// Whether it is made, rather than only filled.
-    define: bool,
+    /// The dump's oplog, if it has one: applied when all documents are there.
+    replay: Option<Mutex<Replay>>,
 }
 
 impl MongoTarget {
@@ -91,8 +71,8 @@ impl MongoTarget {
                 "restore into another database, or allow it to hold others (overwrite) or to be replaced (clean)",
             ));
         }
-        let (incoming, files, warnings, made, coming) = Default::default();
-        Ok(Self { server, options: options.clone(), present, incoming, files, warnings, made, coming })
+        let (incoming, files, warnings, made, coming, replay) = Default::default();
+        Ok(Self { server, options: options.clone(), present, incoming, files, warnings, made, coming, replay })
     }
 
     /// Understands the dump's metadata and finds out where each collection goes.
@@ -115,11 +95,7 @@ impl MongoTarget {
         for ((database, collection), (_, metadata)) in dumped {
             let Some(taken) = scope.takes(&database, &collection) else { continue };
             let to = self.namespace(&database, &collection)?;
-            let data = match metadata.kind {
-                Kind::TimeSeries => format!("{BUCKETS}{collection}"),
-                _ => collection.clone(),
-            };
-            self.incoming.push(Incoming { dumped: database, to, data, metadata, define: taken.definition });
+            self.incoming.push(Incoming::new(&database, to, metadata, taken.definition));
         }
         // By their names in the dump: several of its databases may have one name here.
         let wanted = |file: &String| owners.get(file).and_then(|(database, name)| scope.takes(database, name));
@@ -133,13 +109,7 @@ impl MongoTarget {
         file: &StoredFile,
         dumped: &mut BTreeMap<(String, String), (String, Metadata)>,
     ) -> Result<Option<(String, String)>> {
-        let Some((database, stem, names::Kind::Data)) = names::parse(&file.name) else {
-            if file.name.rsplit('/').next() == Some("oplog.bson") {
-                let message = "the dump's oplog is not applied: each collection is as it was when it was read";
-                self.warnings.push(Warning::new("oplog_not_applied", message));
-            }
-            return Ok(None);
-        };
+        let Some((database, stem, names::Kind::Data)) = names::parse(&file.name) else { return Ok(None) };
         let known =
             dumped.iter().find(|((d, _), (s, _))| d == database && s == stem).map(|((_, name), _)| name.clone());
         let collection = match known.or_else(|| names::unescaped(stem)) {
@@ -173,9 +143,20 @@ impl MongoTarget {
     }
 
     fn namespace(&self, dumped: &str, collection: &str) -> Result<Namespace> {
-        let mapped = self.options.map.schemas.get(dumped).map_or(dumped, String::as_str);
-        let database = self.server.address().place.database(mapped)?;
-        Ok(Namespace { database, collection: collection.to_owned() })
+        namespace(&self.options, &self.server.address().place, dumped, collection)
+    }
+
+    /// Gets ready for the dump's oplog, and finds out whether it may be applied.
+    async fn expect_oplog(&mut self, data: &[StoredFile]) -> Result<()> {
+        if !data.iter().any(|file| file.name == oplog::FILE && file.bytes != Some(0)) {
+            return Ok(());
+        }
+        if let Some(first) = self.incoming.first() {
+            replay::check(&self.server, &first.to).await?;
+        }
+        let changes = Changes::new(&self.options, &self.server.address().place, &self.incoming);
+        self.replay = Some(Mutex::new(Replay::new(changes)));
+        Ok(())
     }
 
     /// Several databases of a dump do not fit into one.
@@ -263,6 +244,7 @@ impl Target for MongoTarget {
     async fn prepare(&mut self, schema: Vec<(String, Bytes)>, data: &[StoredFile]) -> Result<()> {
         self.understand(&schema, data)?;
         let in_the_way = self.in_the_way()?;
+        self.expect_oplog(data).await?;
         if self.options.globals {
             let databases = self.incoming.iter().map(|i| (i.dumped.clone(), i.to.database.clone())).collect();
             self.coming = Coming::find(&self.server, &schema, &databases).await?;
@@ -286,10 +268,17 @@ impl Target for MongoTarget {
     }
 
     fn wants(&self, file: &str) -> bool {
-        self.files.contains_key(file)
+        self.files.contains_key(file) || (self.replay.is_some() && file == oplog::FILE)
+    }
+
+    fn comes_last(&self, file: &str) -> bool {
+        file == oplog::FILE
     }
 
     async fn load(&self, place: PartPlace<'_>, mut data: ByteStream<'_>) -> Result<()> {
+        if let Some(replay) = self.replay.as_ref().filter(|_| place.file == oplog::FILE) {
+            return replay.lock().await.apply(&self.server, data).await.map_err(|e| e.at(place.file));
+        }
         let Some(to) = self.files.get(place.file) else {
             return Err(Error::new(Code::Internal, format!("{} was not expected", place.file)));
         };
@@ -322,6 +311,11 @@ impl Target for MongoTarget {
 
     async fn finish(&mut self) -> Result<Vec<Warning>> {
         let mut warnings = std::mem::take(&mut self.warnings);
+        if let Some(replay) = &mut self.replay {
+            let (incoming, more) = replay.get_mut().changes.finish()?;
+            self.incoming = incoming;
+            warnings.extend(more);
+        }
         let mut builds = Vec::new();
         for incoming in &self.incoming {
             if incoming.metadata.kind != Kind::View {
@@ -352,7 +346,8 @@ impl Target for MongoTarget {
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        for namespace in &self.made {
+        let replayed = self.replay.map(|replay| replay.into_inner().changes.made).unwrap_or_default();
+        for namespace in self.made.iter().chain(&replayed) {
             self.server.drop_collection(&namespace.database, &namespace.collection).await?;
         }
         Ok(())

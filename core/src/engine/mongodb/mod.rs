@@ -1,13 +1,15 @@
 //! MongoDB: dumps in mongodump's directory layout, read and loaded over the wire as the bytes of its documents.
 //!
 //! A dump is one moment of one database, or of all (`moment`, `dump`): definitions as Extended JSON (`catalog`,
-//! `metadata`, `extjson`), documents in batches of bytes and ranges of `_id` (`plan`, `read`). A restore (`load`) makes
-//! collections with their options, fills them in parallel, and builds indexes and views afterwards (`define`). Users and
-//! roles go along where that is wanted (`globals`).
+//! `metadata`, `extjson`), documents in batches of bytes and ranges of `_id` (`plan`, `read`); where the moment is lost, the oplog
+//! up to the end goes along (`window`). A restore (`load`) makes
+//! collections with their options, fills them in parallel, applies the dump's oplog if it has one (`oplog`, `changes`,
+//! `replay`), and builds indexes and views afterwards (`define`). Users and roles go along where that is wanted (`globals`).
 
 mod address;
 mod archive;
 mod catalog;
+mod changes;
 mod connect;
 mod define;
 mod doctor;
@@ -16,16 +18,20 @@ mod dump;
 mod extjson;
 mod failure;
 mod globals;
+mod incoming;
 mod load;
 mod metadata;
 mod moment;
 mod names;
+mod oplog;
 mod plan;
 mod probe;
 mod read;
+mod replay;
 mod select;
 mod stats;
 mod stock;
+mod window;
 
 use std::io::BufRead;
 use std::path::Path;
@@ -140,6 +146,6 @@ pub(crate) fn open_stock_folder(folder: &str, heads: Vec<(String, Bytes)>, files
 }
 
 /// A dump directory as an archive of mongodump.
-pub(crate) fn one_file(schema: &[(String, Bytes)]) -> Result<OneFile> {
-    archive::one_file(schema)
+pub(crate) fn one_file(schema: &[(String, Bytes)], data: &[&str]) -> Result<OneFile> {
+    archive::one_file(schema, data.contains(&oplog::FILE))
 }

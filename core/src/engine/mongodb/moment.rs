@@ -71,11 +71,7 @@ impl Moment {
     /// For the manifest. `hello` is what the server said when the moment was taken.
     pub(super) fn point(&self, hello: &Document) -> ConsistencyPoint {
         match self {
-            Self::Snapshot(time) => ConsistencyPoint {
-                at: Timestamp::from_second(i64::from(time.time)).unwrap_or_default(),
-                kind: "cluster_time".to_owned(),
-                position: format!("{}:{}", time.time, time.increment),
-            },
+            Self::Snapshot(time) => at(*time, "cluster_time"),
             Self::Live => {
                 let server = hello.get_datetime("localTime").ok();
                 let at = server.and_then(|at| Timestamp::from_millisecond(at.timestamp_millis()).ok());
@@ -94,6 +90,15 @@ impl Moment {
             Warning::new("outside_snapshot", message)
         };
         collections.iter().filter(outside).map(warning).collect()
+    }
+}
+
+/// A time of the cluster, for the manifest.
+pub(super) fn at(time: ClusterTime, kind: &str) -> ConsistencyPoint {
+    ConsistencyPoint {
+        at: Timestamp::from_second(i64::from(time.time)).unwrap_or_default(),
+        kind: kind.to_owned(),
+        position: format!("{}:{}", time.time, time.increment),
     }
 }
 

@@ -9,7 +9,7 @@ use mongodb::options::Hint;
 
 use super::catalog::Collection;
 use super::connect::Server;
-use super::failure::failure;
+use super::failure::{failure, is_lost_cursor};
 use super::names::{data_file, metadata_file};
 use crate::engine::{DumpFile, FileRole};
 use crate::error::Result;
@@ -19,6 +19,9 @@ const MOST_PARTS: u64 = 4096;
 
 /// A collection of less than so many parts is read in one.
 const FEWEST_PARTS: u64 = 4;
+
+/// How often borders are looked for when the server gives up the cursor.
+const ATTEMPTS: usize = 3;
 
 /// Documents of a part that are looked at for each border that is found by sampling: the server samples without
 /// reading everything only up to a twentieth of a collection.
@@ -110,7 +113,25 @@ fn way(parts: u64, documents: u64) -> Way {
 pub(super) async fn borders(server: &Server, collection: &Collection, part_bytes: u64) -> Result<Vec<Bson>> {
     let parts = parts(collection, part_bytes);
     let Some(data) = collection.data.as_deref().filter(|_| parts > 1) else { return Ok(Vec::new()) };
-    let doing = || format!("looking for parts of {}", collection.full_name());
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        match look_for_borders(server, collection, data, parts).await {
+            // Nothing was read yet, so that it can be begun again.
+            Err(e) if is_lost_cursor(&e) && left > 0 => tracing::debug!(%e, "looking for parts again"),
+            borders => {
+                return borders.map_err(|e| failure(format!("looking for parts of {}", collection.full_name()), e));
+            }
+        }
+    }
+}
+
+async fn look_for_borders(
+    server: &Server,
+    collection: &Collection,
+    data: &str,
+    parts: u64,
+) -> mongodb::error::Result<Vec<Bson>> {
     let documents = server.database(&collection.database).collection::<RawDocumentBuf>(data);
     let id = |document: &RawDocumentBuf| document.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok());
     let mut borders = Vec::new();
@@ -122,16 +143,15 @@ pub(super) async fn borders(server: &Server, collection: &Collection, part_bytes
                 doc! { "$project": { "_id": 1 } },
                 doc! { "$sort": { "_id": 1 } },
             ];
-            let cursor = documents.aggregate(pipeline).await.map_err(|e| failure(doing(), e))?;
-            let sampled: Vec<Document> = cursor.try_collect().await.map_err(|e| failure(doing(), e))?;
+            let sampled: Vec<Document> = documents.aggregate(pipeline).await?.try_collect().await?;
             let step = usize::try_from(SAMPLES).unwrap_or(1);
             borders.extend(sampled.into_iter().skip(step).step_by(step).filter_map(|mut d| d.remove("_id")));
         }
         Way::Walk(step) => {
             let find = documents.find(doc! {}).projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 });
-            let mut cursor = find.hint(Hint::Keys(doc! { "_id": 1 })).await.map_err(|e| failure(doing(), e))?;
+            let mut cursor = find.hint(Hint::Keys(doc! { "_id": 1 })).await?;
             let mut seen = 0;
-            while let Some(document) = cursor.try_next().await.map_err(|e| failure(doing(), e))? {
+            while let Some(document) = cursor.try_next().await? {
                 if seen > 0 && seen % step == 0 {
                     borders.extend(id(&document));
                 }

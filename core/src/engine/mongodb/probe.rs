@@ -60,9 +60,8 @@ pub(super) async fn summarize(address: &Address, tables: &[TableSummary], jobs: 
     }
     let server = &server;
     let work = pieces.into_iter().map(|(index, reading)| async move {
-        let mut session = server.session().await?;
         let mut hasher = RowHasher::default();
-        let mut batches = std::pin::pin!(reading.batches(&mut session));
+        let mut batches = std::pin::pin!(reading.batches(server.session().await?));
         while let Some(batch) = batches.try_next().await? {
             batch.each(|document| hasher.add(document.as_bytes()))?;
         }

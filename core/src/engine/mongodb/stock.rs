@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::oplog;
 use crate::engine::StoredFile;
 use crate::engine::stock::{About, Ending, StockFolder};
 use crate::error::Result;
@@ -23,16 +24,21 @@ pub(super) fn folder_heads(files: &[String]) -> Option<Vec<String>> {
 pub(super) fn open_folder(folder: &str, heads: Vec<(String, Bytes)>, files: &[String]) -> Result<StockFolder> {
     // The folder of one database is named by it; files of the server's are passed over by the target.
     let last = folder.rsplit('/').next().unwrap_or(folder);
+    // One whose definition lies beside it is a collection of that name.
+    let is_oplog =
+        |name: &str| plain(name) == oplog::FILE && !files.iter().any(|other| plain(other) == "oplog.metadata.json");
     let ours = |name: &str| match plain(name) {
-        name if name.contains('/') || name == "oplog.bson" => name.to_owned(),
-        name => format!("{last}/{name}"),
+        plain if plain.contains('/') || is_oplog(name) => plain.to_owned(),
+        plain => format!("{last}/{plain}"),
     };
     let schema = heads.into_iter().map(|(name, bytes)| (ours(&name), bytes)).collect();
-    let data: Vec<(StoredFile, String)> = files
+    let mut data: Vec<(StoredFile, String)> = files
         .iter()
         .filter(|name| plain(name).ends_with(".bson"))
         .map(|name| (StoredFile { name: ours(name), bytes: None }, name.clone()))
         .collect();
+    // It is applied to what the others bring.
+    data.sort_by_key(|(file, _)| file.name == oplog::FILE);
     let about = About { format: "directory", created: None };
     // Documents tell their lengths.
     let ends = data.iter().map(|(file, _)| (file.name.clone(), Ending::OfBlock)).collect();
@@ -57,8 +63,10 @@ mod tests {
         let opened = open_folder("dump", vec![], &all).unwrap();
         assert_eq!(
             opened.data.iter().map(|d| d.0.name.as_str()).collect::<Vec<_>>(),
-            ["oplog.bson", "shop/orders.bson"]
+            ["shop/orders.bson", "oplog.bson"]
         );
+        let of_that_name = files(&["oplog.bson", "oplog.metadata.json"]);
+        assert_eq!(open_folder("old/shop", vec![], &of_that_name).unwrap().data[0].0.name, "shop/oplog.bson");
         assert_eq!(folder_heads(&files(&["toc.dat", "1.dat"])), None);
     }
 }
