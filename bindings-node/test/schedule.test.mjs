@@ -149,6 +149,7 @@ test('a worker that is terminated takes its schedule along', async () => {
   const job = vault.schedule(PLAN)
   // Another schedule, which has done nothing yet.
   assert.equal(job.status.last, null)
+  await job.stop()
 })
 
 test('run_due does each slot once, whatever calls it', async () => {

@@ -5,7 +5,7 @@
 //! than `2 · jobs` queues of at most [`QUEUE`] pieces exist, so memory does not depend on the database.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -49,6 +49,25 @@ pub(super) struct Pipeline {
     running: VecDeque<Worker>,
     window: usize,
     permits: Arc<Semaphore>,
+    first_error: FirstError,
+}
+
+/// Why the first of the parts failed. Others fail of what it leaves behind, such as a connection that is lost to all of
+/// them, and one of those may be the part that comes next.
+#[derive(Debug, Clone, Default)]
+struct FirstError(Arc<Mutex<Option<Error>>>);
+
+impl FirstError {
+    /// Keeps an error that nobody was told of before, and gives another one in its place.
+    fn keep(&self, e: Error) -> Error {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+        Error::new(Code::Internal, "a part failed").next("see the first error")
+    }
+
+    /// The error to tell of, where this one was given.
+    fn or(&self, given: Error) -> Error {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(given)
+    }
 }
 
 struct Worker {
@@ -80,6 +99,7 @@ impl Pipeline {
             running: VecDeque::new(),
             window: 2 * settings.jobs,
             permits: Arc::new(Semaphore::new(settings.jobs)),
+            first_error: FirstError::default(),
         }
     }
 
@@ -123,7 +143,7 @@ impl Pipeline {
                 return Ok(Event::Piece(piece));
             }
             let (bytes, blake3) = match (&mut head.task.0).await {
-                Ok(result) => result?,
+                Ok(result) => result.map_err(|e| self.first_error.or(e))?,
                 Err(e) => return Err(Error::new(Code::Internal, format!("a part's task failed: {e}"))),
             };
             self.running.pop_front();
@@ -142,9 +162,10 @@ impl Pipeline {
         let Some(codec) = self.file(part.file).map(|file| codec_of(file, self.codec)) else { return };
         let (sender, pieces) = mpsc::channel(QUEUE);
         let (snapshot, level, run) = (Arc::clone(&self.snapshot), self.level, self.run.clone());
+        let first_error = self.first_error.clone();
         let task = tokio::spawn(
             async move {
-                let result = read(&**snapshot, part, codec, level, &run, &sender).await;
+                let result = read(&**snapshot, part, codec, level, &run, &sender, &first_error).await;
                 // Before the queue closes: whoever sees its end may take the snapshot back.
                 drop(snapshot);
                 drop(permit);
@@ -171,13 +192,15 @@ async fn read(
     level: Option<i32>,
     run: &Run,
     queue: &mpsc::Sender<Vec<u8>>,
+    first_error: &FirstError,
 ) -> Result<(u64, String)> {
     let mut compressor = Compressor::new(codec, level)?;
     let mut hasher = blake3::Hasher::new();
     let mut bytes = 0;
     let mut raw = snapshot.read(part);
     while let Some(batch) = raw.next().await {
-        let batch = batch?;
+        // Before the connection is let go of, which others fail of.
+        let batch = batch.map_err(|e| first_error.keep(e))?;
         for step in batch.chunks(STEP) {
             hasher.update(step);
             compressor.write(step)?;
@@ -204,4 +227,71 @@ async fn send(queue: &mpsc::Sender<Vec<u8>>, piece: Vec<u8>) -> Result<()> {
 
 fn closed(_: tokio::sync::AcquireError) -> Error {
     Error::new(Code::Internal, "the pipeline's workers are gone")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use async_stream::try_stream;
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use futures::stream;
+
+    use super::*;
+    use crate::engine::{ByteStream, SnapshotSummary};
+
+    /// Its second part loses what the first one waits for.
+    #[derive(Debug)]
+    struct Losing {
+        files: Vec<DumpFile>,
+        lost: Semaphore,
+    }
+
+    struct Connection<'a>(&'a Semaphore);
+
+    impl Drop for Connection<'_> {
+        fn drop(&mut self) {
+            self.0.add_permits(1);
+        }
+    }
+
+    #[async_trait]
+    impl Snapshot for Losing {
+        fn server_version(&self) -> &'static str {
+            "1"
+        }
+
+        fn files(&self) -> &[DumpFile] {
+            &self.files
+        }
+
+        fn read(&self, part: PartRef) -> ByteStream<'_> {
+            if part.part == 0 {
+                return Box::pin(stream::once(async {
+                    drop(self.lost.acquire().await);
+                    Err(Error::new(Code::DatabaseUnavailable, "another connection broke"))
+                }));
+            }
+            Box::pin(try_stream! {
+                let _connection = Connection(&self.lost);
+                Err(Error::new(Code::RecoveryConflict, "this is why"))?;
+                yield Bytes::new();
+            })
+        }
+
+        async fn finish(self: Box<Self>) -> Result<SnapshotSummary> {
+            Err(Error::cancelled())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_failed_first_is_told_and_not_what_followed_from_it() {
+        let files = vec![DumpFile { name: "1.dat".to_owned(), role: FileRole::Data, parts: vec![1, 1] }];
+        let snapshot: Box<dyn Snapshot> = Box::new(Losing { files, lost: Semaphore::new(0) });
+        let settings = Settings { jobs: 2, ..Settings::default() };
+        let mut pipeline = Pipeline::new(Arc::new(snapshot), &settings, Run::default());
+        assert_eq!(pipeline.next_part().await.unwrap(), Some(PartRef { file: 0, part: 0 }));
+        assert_eq!(pipeline.next_event().await.err().map(|e| e.code()), Some(Code::RecoveryConflict));
+    }
 }
